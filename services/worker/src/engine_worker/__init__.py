@@ -1,0 +1,3 @@
+"""Executes orders: routes, swaps and confirms them."""
+
+__version__ = "0.1.0"
