@@ -1,0 +1,143 @@
+"""Child processes: started in sessions of their own, bound to the life of this process, stopped with a deadline."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack import launcher
+from devstack.accounts import Account
+from devstack.faults import DiskFull, ProcessFailed, tail
+
+# The kernel sends the death signal when the *thread* that forked ends: so one thread forks all children, and it
+# lives as long as the process.
+_forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-forker")
+
+
+def _ready(_pid: int) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run, and how it wants to be stopped."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cwd: Path | None = None
+    account: Account | None = None
+    ready: Callable[[int], bool] = _ready  # told the pid, lest another program's answer be taken for this one's
+    stop_signal: signal.Signals = signal.SIGTERM
+    force_signal: signal.Signals = signal.SIGKILL  # when it did not stop in time
+    death_signal: signal.Signals = signal.SIGKILL  # when this process died without stopping it
+
+
+class Child:
+    """A running program and its log."""
+
+    def __init__(self, program: Program, process: subprocess.Popen[bytes], log: Path, log_start: int) -> None:
+        self.program = program
+        self.pid = process.pid
+        self.log = log
+        self.log_start = log_start
+        self._process = process
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for a signal; None while the program runs."""
+        return self._process.poll()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the program does its work."""
+        return self.program.ready(self.pid)
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait for the program's end and tell whether it came in time."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the program alone; nothing happens when it has ended."""
+        self._process.send_signal(number)
+
+    def kill_rest(self) -> None:
+        """Kill what is left of the session's process group, as a container's end would."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def stop(self, patience_s: float) -> None:
+        """Ask the program to end, force it after the patience, and leave nothing of its process group behind."""
+        stop([self], patience_s)
+
+
+def start(program: Program, log: Path) -> Child:
+    """Start a program with its output appended to the log.
+
+    Raises OSError when the log cannot be written or this machine has no room for another process.
+    """
+    drop = (str(program.account.uid), str(program.account.gid)) if program.account else ("-", "-")
+    shim = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), str(int(program.death_signal)), *drop]
+    with log.open("ab") as output:
+        log_start = output.tell()
+        process = _forker.submit(
+            subprocess.Popen,
+            [*shim, *program.argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=program.cwd,
+            env=dict(program.env),
+            start_new_session=True,
+        ).result()
+    return Child(program, process, log, log_start)
+
+
+def stop(children: Sequence[Child], patience_s: float) -> None:
+    """Stop several programs at once; those that outlast the patience are forced."""
+    deadline = time.monotonic() + patience_s
+    for child in children:
+        child.send(child.program.stop_signal)
+    for child in children:
+        if not child.wait(max(0.0, deadline - time.monotonic())):
+            child.send(child.program.force_signal)
+            if not child.wait(1.0):
+                child.send(signal.SIGKILL)
+                child.wait(None)
+        child.kill_rest()
+
+
+def run_to_end(program: Program, log: Path, given_up: Callable[[], bool] = lambda: False) -> None:
+    """Run a program that ends by itself; when given_up says so it is killed.
+
+    Raises DiskFull or ProcessFailed, with the tail of its log, when it fails.
+    """
+    child = start(program, log)
+    try:
+        while not child.wait(0.1):
+            if given_up():
+                break
+    finally:
+        child.stop(1.0)
+    if child.exit_code != 0:
+        raise failure(child)
+
+
+def failure(child: Child) -> ProcessFailed | DiskFull:
+    """Return the fault that a program's end amounts to, told by its log."""
+    said = tail(child.log, start=child.log_start)
+    if "No space left on device" in said:
+        return DiskFull(f"{child.program.name} failed because the disk that holds {child.log.parent} is full.")
+    code = child.exit_code
+    how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
+    return ProcessFailed(f"{child.program.name} {how}; the end of {child.log}:\n{said or '(it wrote nothing)'}")
