@@ -1,0 +1,99 @@
+"""What can go wrong with an order; whether it may be tried again is a property of the error.
+
+EngineError
+├── Unreachable          no answer from a venue or the chain: wait, nothing is decided
+├── Verdict              an attempt has ended
+│   ├── NoLiquidity          no venue can fill the order (retryable)
+│   ├── SlippageExceeded     the best output is below the floor, quoted or landed (retryable)
+│   ├── SwapFailed           the swap landed with the venue's transient error (retryable)
+│   ├── TransactionExpired   it provably never lands (retryable)
+│   ├── UnexpectedError      a bug of ours before anything was sent (retryable)
+│   ├── SwapRejected         the swap landed with any other error (final)
+│   └── DexUnavailable       the venues stayed unreachable beyond the patience (final)
+└── StoreError
+    ├── StoreUnavailable     nothing was written
+    └── OutcomeUnknown       sent, and no answer came: it may have been written
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """Base of every error that the engine itself raises."""
+
+
+class Unreachable(EngineError):
+    """A venue or the chain gave no usable answer; whatever was asked for is undecided."""
+
+
+class Verdict(EngineError):
+    """An attempt has ended without a confirmed swap."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool]
+
+    @property
+    def reason(self) -> str:
+        """The sentence that is kept as the order's or the retry's reason."""
+        return str(self)
+
+
+class NoLiquidity(Verdict):
+    """No venue has a pool deep enough for the order."""
+
+    code = "no_liquidity"
+    retryable = True
+
+
+class SlippageExceeded(Verdict):
+    """The output would be, or on the chain was, below the order's floor."""
+
+    code = "slippage_exceeded"
+    retryable = True
+
+
+class SwapFailed(Verdict):
+    """The swap landed with the venue's transient failure; nothing was exchanged."""
+
+    code = "swap_failed"
+    retryable = True
+
+
+class TransactionExpired(Verdict):
+    """The transaction's block height passed and a history search proved that it never landed."""
+
+    code = "transaction_expired"
+    retryable = True
+
+
+class UnexpectedError(Verdict):
+    """A handler failed in a way nobody foresaw, before anything was sent."""
+
+    code = "unexpected_error"
+    retryable = True
+
+
+class SwapRejected(Verdict):
+    """The swap landed with an error that trying again would only repeat."""
+
+    code = "swap_rejected"
+    retryable = False
+
+
+class DexUnavailable(Verdict):
+    """Venues and chain stayed unreachable for longer than the engine's patience."""
+
+    code = "dex_unavailable"
+    retryable = False
+
+
+class StoreError(EngineError):
+    """PostgreSQL did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """PostgreSQL could not be asked; nothing was written."""
+
+
+class OutcomeUnknown(StoreError):
+    """A statement was sent and no answer came in time; it may or may not have been committed."""

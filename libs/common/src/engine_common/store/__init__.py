@@ -1,0 +1,1 @@
+"""The durable truth: every statement that touches PostgreSQL stands in this package."""

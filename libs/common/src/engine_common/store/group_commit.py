@@ -1,0 +1,170 @@
+"""Group commit: what arrives while a flush is under way is written together by the next one."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from engine_common.errors import OutcomeUnknown, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_REPEAT_AFTER_S = 0.2
+
+# What a connection or a server in trouble raises, contention (40001, 40P01, 55P03) included: the batch is repeated.
+_TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+_READ_ONLY = "25006"  # a former primary, until the pool finds the new one
+
+
+def _is_poisoned(error: psycopg.Error) -> bool:
+    """Tell whether the database refused a row for what it holds, so that its neighbours must not fail with it."""
+    code = error.sqlstate or ""
+    return code[:2] in ("22", "23") or code == "P0001"
+
+
+def _is_trouble(error: Exception) -> bool:
+    return isinstance(error, _TROUBLE) or (isinstance(error, psycopg.Error) and error.sqlstate == _READ_ONLY)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[Item, Result]):
+    """An item and whoever waits for its result; `sent`: a statement with it may have reached the server."""
+
+    item: Item
+    key: Hashable
+    answer: asyncio.Future[Result]
+    sent: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        return not self.answer.done()
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Collects items and writes them in as few statements as the traffic asks for.
+
+    There is no timer: an idle system flushes at once, a busy one batches by itself. One flush is under way at a time,
+    and a key stands in it at most once. `write` gets a connection and the items and returns one result an item, in
+    order. A flush whose connection broke is repeated, as far as somebody still waits for it, until it is answered, so
+    `write` must be safe to repeat.
+    """
+
+    def __init__(
+        self,
+        lend: Callable[[], AbstractAsyncContextManager[Any]],
+        write: Callable[[Any, Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        key: Callable[[Item], Hashable],
+        max_batch: int = 500,
+        on_flush: Callable[[Sequence[Item]], None] = lambda _: None,
+    ) -> None:
+        self._lend = lend
+        self._write = write
+        self._key = key
+        self._max_batch = max_batch
+        self._on_flush = on_flush
+        self._waiting: list[_Entry[Item, Result]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item, *, within_s: float | None = None) -> Result:
+        """Return the item's result once it is committed.
+
+        Raises the database's own error when it refuses the item; with `within_s`, StoreUnavailable when nothing was
+        sent until then, and OutcomeUnknown when it was and no answer came.
+        """
+        loop = asyncio.get_running_loop()
+        entry = _Entry[Item, Result](item, self._key(item), loop.create_future())
+        self._waiting.append(entry)
+        if self._flusher is None:
+            self._flusher = loop.create_task(self._run())
+        if within_s is None:
+            return await entry.answer
+        try:
+            async with asyncio.timeout(within_s):
+                return await entry.answer
+        except TimeoutError:
+            if entry.sent:
+                raise OutcomeUnknown("the statement was sent, and PostgreSQL has not answered") from None
+            raise StoreUnavailable("PostgreSQL cannot be reached; nothing was stored") from None
+
+    async def close(self) -> None:
+        """Wait until everything submitted has been written or given up."""
+        while self._flusher is not None:
+            await asyncio.wait((self._flusher,))
+
+    async def _run(self) -> None:
+        batch: list[_Entry[Item, Result]] = []
+        try:
+            while batch or self._waiting:
+                batch = await self._attempt(batch)
+        finally:
+            self._flusher = None
+
+    async def _attempt(self, batch: list[_Entry[Item, Result]]) -> list[_Entry[Item, Result]]:
+        """Write the batch, or the next one when it is empty; return what must be repeated."""
+        try:
+            async with self._lend() as connection:
+                # Taken out of the buffer only now, so that without a connection nothing counts as sent.
+                batch = [entry for entry in batch if entry.wanted] or self._take()
+                if batch:
+                    await self._flush(connection, batch)
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of any error, or it would wait for ever
+            if not _is_trouble(error):
+                _fail(batch, error)
+                return []
+            log.warning("PostgreSQL did not answer, trying again: %s", str(error).strip() or type(error).__name__)
+            await asyncio.sleep(_REPEAT_AFTER_S)
+            self._waiting = [entry for entry in self._waiting if entry.wanted]
+            return [entry for entry in batch if entry.wanted]
+        return []
+
+    def _take(self) -> list[_Entry[Item, Result]]:
+        batch: dict[Hashable, _Entry[Item, Result]] = {}
+        later: list[_Entry[Item, Result]] = []
+        for entry in self._waiting:
+            if not entry.wanted:
+                continue
+            if len(batch) < self._max_batch and entry.key not in batch:
+                batch[entry.key] = entry
+            else:
+                later.append(entry)
+        self._waiting = later
+        return list(batch.values())
+
+    async def _flush(self, connection: Any, batch: Sequence[_Entry[Item, Result]]) -> None:
+        """Write the batch in one statement, or in as many as it takes to leave out the rows that are refused."""
+        items = [entry.item for entry in batch]
+        for entry in batch:
+            entry.sent = True
+        try:
+            results = await self._write(connection, items)
+        except psycopg.Error as error:
+            if _is_trouble(error) or not _is_poisoned(error):
+                raise
+            refusal = error
+        else:
+            self._on_flush(items)
+            for entry, result in zip(batch, results, strict=True):
+                if entry.wanted:
+                    entry.answer.set_result(result)
+            return
+        if len(batch) == 1:
+            _fail(batch, refusal)
+            return
+        middle = len(batch) // 2
+        await self._flush(connection, batch[:middle])
+        await self._flush(connection, batch[middle:])
+
+
+def _fail(batch: Sequence[_Entry[Any, Any]], error: Exception) -> None:
+    for entry in batch:
+        if entry.wanted:
+            entry.answer.set_exception(error)

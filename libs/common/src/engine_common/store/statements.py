@@ -1,0 +1,245 @@
+"""Every SQL statement of orders, as static text with named parameters; `audit.py` has the audit's own."""
+
+# The columns of engine_common.orders.Order, in the order of its fields, and those of Event.
+_ORDER = """
+    o.id, o.account, o.type, o.token_in, o.token_out, o.amount_in, o.slippage_bps, o.min_amount_out, o.user_wallet,
+    o.status, o.version, o.attempt, o.venue, o.pool, o.routing::text, o.amount_out, o.tx_hash, o.error_code,
+    o.error_reason, o.traceparent, o.lease_epoch, o.not_before, o.state_since, o.created_at, o.updated_at
+"""
+_EVENT = "e.order_id, e.seq, e.type, e.status, e.previous_status, e.attempt, e.at, e.data"
+
+# --- The one door -----------------------------------------------------------------------------------------------
+
+# Locks first and in id order: without that, overlapping batches deadlock. A row that the compare-and-set does not
+# find changes nothing and does not come back.
+MOVE = """
+WITH input AS (
+    SELECT * FROM json_to_recordset(%(moves)s::json) AS t(
+        id uuid, version int, source text, epoch int, target text, type text, attempt int, data json, delay_ms int,
+        venue text, pool text, routing text, floor bigint, amount_out bigint, error_code text, error_reason text,
+        signature text, signed_transaction bytea, last_valid_block_height bigint, outcome text, outcome_reason text)
+), locked AS MATERIALIZED (
+    SELECT o.id FROM orders o JOIN input USING (id) ORDER BY o.id FOR NO KEY UPDATE OF o
+), moved AS (
+    UPDATE orders o SET
+        status = i.target,
+        version = o.version + 1,
+        attempt = i.attempt,
+        -- A retry starts over: what the spent attempt chose and sent is history.
+        venue = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.venue, o.venue) END,
+        pool = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.pool, o.pool) END,
+        routing = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.routing::json, o.routing) END,
+        tx_hash = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.signature, o.tx_hash) END,
+        min_amount_out = coalesce(o.min_amount_out, i.floor),
+        amount_out = i.amount_out,
+        error_code = i.error_code,
+        error_reason = i.error_reason,
+        not_before = clock_timestamp() + i.delay_ms * interval '1 millisecond',
+        state_since = clock_timestamp(),
+        queued_at = CASE WHEN i.target = 'queued' THEN clock_timestamp() ELSE o.queued_at END,
+        finished_at = CASE WHEN i.target IN ('confirmed', 'failed', 'cancelled') THEN clock_timestamp() END,
+        updated_at = clock_timestamp()
+    FROM input i JOIN locked USING (id)
+    WHERE o.id = i.id AND o.version = i.version AND o.status = i.source AND o.lease_epoch = i.epoch
+    RETURNING o.id, o.version, o.updated_at, o.min_amount_out, i.type, i.target, i.source, i.attempt, i.data,
+              o.routing, i.signature, i.signed_transaction, i.last_valid_block_height, i.outcome, i.outcome_reason
+), written AS (
+    INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
+    SELECT id, version, type, target, source, attempt, updated_at, data FROM moved
+), begun AS (
+    INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, floor, quotes)
+    SELECT id, attempt, signature, signed_transaction, last_valid_block_height, min_amount_out, routing
+    FROM moved WHERE target = 'submitted'
+), ended AS (
+    -- An attempt that ends before it was signed has no row yet.
+    INSERT INTO attempts AS a (order_id, attempt, outcome, reason, ended_at)
+    SELECT id, attempt - (type = 'retrying')::int, outcome, outcome_reason, updated_at
+    FROM moved WHERE outcome IS NOT NULL
+    ON CONFLICT (order_id, attempt) DO UPDATE
+        SET outcome = excluded.outcome, reason = excluded.reason, ended_at = excluded.ended_at
+)
+SELECT id, version, updated_at FROM moved
+"""
+
+# --- Creating ---------------------------------------------------------------------------------------------------
+
+CREATE = """
+WITH input AS (
+    SELECT * FROM json_to_recordset(%(orders)s::json) AS t(
+        id uuid, account text, idempotency_key text, fingerprint bytea, type text, token_in text, token_out text,
+        amount_in bigint, slippage_bps int, min_amount_out bigint, user_wallet text, status text, traceparent text)
+), created AS (
+    INSERT INTO orders AS o (id, account, idempotency_key, fingerprint, type, token_in, token_out, amount_in,
+                             slippage_bps, min_amount_out, user_wallet, status, version, traceparent, queued_at)
+    SELECT id, account, idempotency_key, fingerprint, type, token_in, token_out, amount_in, slippage_bps,
+           min_amount_out, user_wallet, status, 1, traceparent, CASE WHEN status = 'queued' THEN clock_timestamp() END
+    FROM input
+    ON CONFLICT DO NOTHING
+    RETURNING o.id, o.status, o.created_at
+), written AS (
+    INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
+    SELECT id, 1, 'status', status, NULL, 1, created_at, '{}' FROM created
+)
+SELECT id, created_at FROM created
+"""
+
+# Rows that CREATE did not return: an earlier sending of the same row may have landed, or the key may be taken.
+FIND_CREATED = "SELECT id, created_at FROM orders WHERE id = ANY(%(ids)s)"
+
+FIND_BY_KEY = (
+    "SELECT o.fingerprint, " + _ORDER + "FROM orders o WHERE o.account = %(account)s AND o.idempotency_key = %(key)s"
+)
+
+# --- Reading ----------------------------------------------------------------------------------------------------
+
+READ_ORDER = "SELECT " + _ORDER + "FROM orders o WHERE o.id = %(id)s AND o.account = %(account)s"
+
+READ_OWN = "SELECT " + _ORDER + "FROM orders o WHERE o.id = %(id)s AND o.worker_id = %(worker_id)s"
+
+LIST_ORDERS = (
+    "SELECT "
+    + _ORDER
+    + """
+FROM orders o
+WHERE o.account = %(account)s
+  AND (%(before)s::uuid IS NULL OR o.id < %(before)s::uuid)
+  AND (%(status)s::text IS NULL OR o.status = %(status)s::text)
+  AND (%(type)s::text IS NULL OR o.type = %(type)s::text)
+ORDER BY o.id DESC LIMIT %(limit)s
+"""
+)
+
+LIST_WALLET_ORDERS = (
+    "SELECT "
+    + _ORDER
+    + """
+FROM orders o
+WHERE o.account = %(account)s AND o.user_wallet = %(wallet)s
+  AND (%(before)s::uuid IS NULL OR o.id < %(before)s::uuid)
+  AND (%(status)s::text IS NULL OR o.status = %(status)s::text)
+  AND (%(type)s::text IS NULL OR o.type = %(type)s::text)
+ORDER BY o.id DESC LIMIT %(limit)s
+"""
+)
+
+READ_EVENTS = (
+    "SELECT "
+    + _EVENT
+    + """
+FROM order_events e WHERE e.order_id = %(id)s AND e.seq > %(after)s ORDER BY e.seq
+"""
+)
+
+# For all open sockets at once: what each has not sent yet.
+READ_EVENTS_AFTER = (
+    "SELECT "
+    + _EVENT
+    + """
+FROM unnest(%(ids)s::uuid[], %(after)s::int[]) AS s(id, after)
+JOIN order_events e ON e.order_id = s.id AND e.seq > s.after
+ORDER BY e.order_id, e.seq
+"""
+)
+
+# The latest event of each unfinished order of a wallet, or, with `since`, of each order changed since.
+READ_WALLET_STATE = (
+    "SELECT "
+    + _EVENT
+    + """
+FROM orders o JOIN order_events e ON e.order_id = o.id AND e.seq = o.version
+WHERE o.account = %(account)s AND o.user_wallet = %(wallet)s
+  AND (o.finished_at IS NULL OR o.updated_at >= %(since)s::timestamptz)
+  AND (%(since)s::timestamptz IS NULL OR o.updated_at >= %(since)s::timestamptz)
+ORDER BY o.id
+"""
+)
+
+READ_ATTEMPT = """
+SELECT signature, signed_transaction, last_valid_block_height
+FROM attempts WHERE order_id = %(id)s AND attempt = %(attempt)s AND signature IS NOT NULL
+"""
+
+# --- Ownership --------------------------------------------------------------------------------------------------
+
+# Recoverable: to be executed, due, and not owned by a worker whose heart beats.
+_CLAIM_CANDIDATES = """
+    AND o.queued_at IS NOT NULL AND o.finished_at IS NULL
+    AND (o.not_before IS NULL OR o.not_before <= clock_timestamp())
+    AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker_id
+                    AND w.beat_at > clock_timestamp() - %(lease_s)s * interval '1 second')
+"""
+
+_CLAIM = (
+    """
+), claimed AS (
+    UPDATE orders o SET
+        worker_id = %(worker_id)s,
+        lease_epoch = o.lease_epoch + 1,
+        version = o.version + (o.lease_epoch > 0)::int,
+        updated_at = clock_timestamp()
+    FROM candidates c WHERE o.id = c.id
+    RETURNING """
+    + _ORDER
+    + """
+), recovered AS (
+    INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
+    SELECT id, version, 'recovered', status, NULL, attempt, updated_at, '{}' FROM claimed WHERE lease_epoch > 1
+)
+SELECT * FROM claimed ORDER BY id
+"""
+)
+
+CLAIM = (
+    """
+WITH candidates AS MATERIALIZED (
+    SELECT o.id FROM orders o WHERE o.id = ANY(%(ids)s::uuid[])
+"""
+    + _CLAIM_CANDIDATES
+    + " ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED"
+    + _CLAIM
+)
+
+# What the dead owned or a worker released goes on at once; what nobody ever claimed, once its message is overdue.
+SWEEP = (
+    """
+WITH candidates AS MATERIALIZED (
+    SELECT o.id FROM orders o
+    WHERE (o.lease_epoch > 0 OR o.state_since < clock_timestamp() - interval '1 second')
+"""
+    + _CLAIM_CANDIDATES
+    + " ORDER BY o.id LIMIT %(room)s FOR NO KEY UPDATE OF o SKIP LOCKED"
+    + _CLAIM
+)
+
+READ_OWNED = """
+SELECT o.id, o.lease_epoch FROM orders o
+WHERE o.worker_id = %(worker_id)s AND o.queued_at IS NOT NULL AND o.finished_at IS NULL
+"""
+
+RELEASE = """
+UPDATE orders o SET worker_id = NULL, lease_epoch = o.lease_epoch + 1
+WHERE o.worker_id = %(worker_id)s AND o.queued_at IS NOT NULL AND o.finished_at IS NULL
+"""
+
+# --- Workers ----------------------------------------------------------------------------------------------------
+
+BEAT = """
+INSERT INTO workers AS w (id, host) VALUES (%(worker_id)s, %(host)s)
+ON CONFLICT (id) DO UPDATE SET beat_at = clock_timestamp()
+"""
+
+FORGET_WORKERS = "DELETE FROM workers WHERE beat_at < clock_timestamp() - interval '1 hour'"
+
+FORGET_WORKER = "DELETE FROM workers WHERE id = %(worker_id)s"
+
+# --- Operation --------------------------------------------------------------------------------------------------
+
+PING = "SELECT 1"
+
+COUNT_UNFINISHED = "SELECT count(*) FROM orders o WHERE o.queued_at IS NOT NULL AND o.finished_at IS NULL"
+
+READ_DURABILITY = """
+SELECT current_setting('synchronous_commit'),
+       (SELECT count(*) FROM pg_stat_replication),
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async')
+"""
