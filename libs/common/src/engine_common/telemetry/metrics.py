@@ -1,0 +1,69 @@
+"""Metrics for OTLP and Prometheus, or for nobody at no cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+
+from engine_common.telemetry import otlp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.metrics.export import MetricReader
+
+
+class _Collecting:
+    """What collects the metrics of this process; nothing until configure() finds somebody who wants them."""
+
+    provider: MeterProvider | None = None
+    registry = CollectorRegistry()
+
+
+_collecting = _Collecting()
+
+
+def configure(service: str, prometheus: bool) -> None:
+    """Collect metrics if an OTLP endpoint is configured or Prometheus is to be served; call it once."""
+    readers: list[MetricReader] = []
+    if (otlp_reader := otlp.metric_reader()) is not None:
+        readers.append(otlp_reader)
+    if prometheus:
+        _collecting.registry = CollectorRegistry()
+        ProcessCollector(registry=_collecting.registry)
+        readers.append(PrometheusMetricReader(scope_info_enabled=False, registry=_collecting.registry))
+    if not readers:
+        return
+    _collecting.provider = MeterProvider(readers, resource=otlp.resource(service), shutdown_on_exit=False)
+    metrics.set_meter_provider(_collecting.provider)
+
+
+def enabled() -> bool:
+    """Tell whether metrics are collected."""
+    return _collecting.provider is not None
+
+
+def meter() -> Meter:
+    """Return the engine's meter; its instruments, even those made before configure(), do nothing unless enabled()."""
+    return metrics.get_meter("engine")
+
+
+def exposition() -> tuple[bytes, str]:
+    """Return the metrics in Prometheus's text format, and its content type."""
+    return generate_latest(_collecting.registry), CONTENT_TYPE_LATEST
+
+
+def shutdown() -> None:
+    """Collect nothing more and send what is collected, within a few seconds."""
+    otlp.finish(release())
+
+
+def release() -> list[Callable[[], object]]:
+    """Collect nothing more; return what is still to be called to send what is collected."""
+    provider, _collecting.provider = _collecting.provider, None
+    return [] if provider is None else [provider.shutdown]

@@ -1,0 +1,116 @@
+"""What spans and metrics share on their way to an OTLP endpoint (http/protobuf)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+from engine_common import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+T = TypeVar("T")
+
+FLUSH_SECONDS = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+def wanted(signal: Literal["traces", "metrics"]) -> bool:
+    """Tell whether the environment asks for a signal's export: an endpoint is set and nothing turns it off."""
+    name = signal.upper()
+    if not (_variable("OTEL_EXPORTER_OTLP_ENDPOINT") or _variable(f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT")):
+        return False
+    return _variable("OTEL_SDK_DISABLED") != "true" and _variable(f"OTEL_{name}_EXPORTER") != "none"
+
+
+def tracer_provider(service: str, exporter: SpanExporter | None) -> TracerProvider | None:
+    """Start to record spans for the exporter, or else for the OTLP endpoint if there is one."""
+    processor = SimpleSpanProcessor(exporter) if exporter else _started("traces", _batches)
+    if processor is None:
+        return None
+    # The stable names of attributes instead of those on their way out; read at the first instrumentation.
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    provider = TracerProvider(resource=resource(service), shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # it can be set once in a process
+        trace.set_tracer_provider(provider)
+    return provider
+
+
+def metric_reader() -> MetricReader | None:
+    """Start to send metrics to the OTLP endpoint if there is one."""
+    return _started("metrics", _periodic)
+
+
+def instrument_http_client(provider: TracerProvider) -> None:
+    """Record a client span for every request of the aiohttp sessions made from now on."""
+    instrumentor = AioHttpClientInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
+    instrumentor.instrument(tracer_provider=provider)
+
+
+def resource(service: str) -> Resource:
+    """Describe this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    detected = Resource.create()
+    stated = {key for key, value in detected.attributes.items() if not str(value).startswith("unknown_service")}
+    own = {
+        SERVICE_NAME: service,
+        SERVICE_VERSION: __version__,
+        SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}",
+    }
+    return detected.merge(Resource({key: value for key, value in own.items() if key not in stated}))
+
+
+def finish(shutdowns: Sequence[Callable[[], object]]) -> None:
+    """Run the shutdowns side by side, and leave behind what a dead endpoint holds up."""
+    threads = [threading.Thread(target=shutdown, name="telemetry-flush", daemon=True) for shutdown in shutdowns]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + FLUSH_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        _log.warning("the OTLP endpoint did not take the last spans or metrics within %.0f s", FLUSH_SECONDS)
+
+
+def _batches() -> SpanProcessor:
+    return BatchSpanProcessor(OTLPSpanExporter())
+
+
+def _periodic() -> MetricReader:
+    return PeriodicExportingMetricReader(OTLPMetricExporter())
+
+
+def _started(signal: Literal["traces", "metrics"], start: Callable[[], T]) -> T | None:
+    if not wanted(signal):
+        return None
+    protocol = _variable(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or _variable("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol not in ("", "http/protobuf"):
+        _log.warning("OTLP over %s is not supported: %s are sent as http/protobuf", protocol, signal)
+    try:
+        return start()
+    except (ValueError, RuntimeError, OSError, ImportError) as error:  # OTEL_* variables that contradict themselves
+        _log.error("%s are not exported, because the OTEL_* settings are wrong: %s", signal, error)
+        return None
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip().lower()

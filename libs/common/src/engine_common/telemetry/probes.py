@@ -1,0 +1,109 @@
+"""Liveness, readiness and metrics of a process, served from its own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from engine_common.telemetry import metrics
+from engine_common.telemetry.logs import log
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from starlette.requests import Request
+
+READY_TIMEOUT_S = 2.0
+
+
+class PortTaken(OSError):
+    """METRICS_PORT names a port that cannot be listened on."""
+
+
+async def serve_probes(
+    port: int,
+    ready: Callable[[], Awaitable[dict[str, str]]],
+    host: str = "0.0.0.0",  # noqa: S104 - the kubelet and Prometheus ask from outside the pod
+) -> ProbeServer:
+    """Serve /livez, /readyz and /metrics from the running event loop until the returned handle is closed.
+
+    `ready` gives "up" or "down" for each thing the process depends on. Raises PortTaken.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        probe_app(ready), log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )
+    return ProbeServer(_Guest(config), listener)
+
+
+class ProbeServer:
+    """The handle of running probes."""
+
+    def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        self.port: int = listener.getsockname()[1]
+        self._server = server
+        self._task = asyncio.create_task(server.serve(sockets=[listener]), name="probes")
+
+    async def close(self) -> None:
+        """Stop to serve."""
+        self._server.should_exit = True
+        await self._task
+
+
+class _Guest(uvicorn.Server):
+    """Leaves the signals to the process in which it is a guest."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def probe_app(ready: Callable[[], Awaitable[dict[str, str]]]) -> Starlette:
+    """Build the probes as an application."""
+
+    async def livez(_request: Request) -> Response:
+        return JSONResponse({"status": "up"})
+
+    async def readyz(_request: Request) -> Response:
+        checks = await _answer(ready)
+        status = "up" if all(value == "up" for value in checks.values()) else "down"
+        return JSONResponse({"status": status, **checks}, status_code=200 if status == "up" else 503)
+
+    async def exposition(_request: Request) -> Response:
+        body, content_type = metrics.exposition()
+        return Response(body, headers={"content-type": content_type})
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", exposition)])
+
+
+async def _answer(ready: Callable[[], Awaitable[dict[str, str]]]) -> dict[str, str]:
+    """Ask for readiness; a check that fails or does not answer in time is a thing that is down."""
+    checks = asyncio.wait_for(ready(), READY_TIMEOUT_S)
+    (answer,) = await asyncio.gather(checks, return_exceptions=True)
+    if isinstance(answer, BaseException):
+        log.warning("the readiness check failed", exc_info=answer)
+        return {"check": "down"}
+    return answer
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); "
+            "set METRICS_PORT to a free port, or unset it to serve no probes."
+        ) from None
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,147 @@
+"""One trace per order: its context is always made and kept, spans are recorded only where an endpoint is configured."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+
+from engine_common.telemetry import asgi, otlp
+from engine_common.telemetry.context import UNBOUND, Bound, TraceContext, bound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.util.types import AttributeValue
+    from starlette.applications import Starlette
+
+__all__ = [
+    "Span",
+    "SpanKind",
+    "TraceContext",
+    "configure",
+    "current",
+    "enabled",
+    "inject",
+    "instrument_asgi",
+    "instrument_http_client",
+    "release",
+    "shutdown",
+    "span",
+    "use",
+]
+
+
+class _Recording:
+    """What records the spans of this process; nothing until configure() finds an endpoint."""
+
+    provider: TracerProvider | None = None
+    tracer: trace.Tracer | None = None
+
+
+_recording = _Recording()
+
+
+def configure(service: str, *, exporter: SpanExporter | None = None) -> None:
+    """Record spans if an OTLP endpoint is configured, or hand each to the given exporter at once (for tests)."""
+    provider = otlp.tracer_provider(service, exporter)
+    if provider is not None:
+        _recording.provider = provider
+        _recording.tracer = provider.get_tracer("engine")
+
+
+def enabled() -> bool:
+    """Tell whether spans are recorded."""
+    return _recording.tracer is not None
+
+
+def shutdown() -> None:
+    """Record nothing more and send what is recorded, within a few seconds."""
+    otlp.finish(release())
+
+
+def release() -> list[Callable[[], object]]:
+    """Record nothing more; return what is still to be called to send what is recorded."""
+    provider, _recording.provider, _recording.tracer = _recording.provider, None, None
+    return [] if provider is None else [provider.shutdown]
+
+
+def current() -> TraceContext | None:
+    """Return the context of the current span, or the one made current by use()."""
+    if _recording.tracer is None:
+        return bound.get()
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return TraceContext(f"{context.trace_id:032x}", f"{context.span_id:016x}", sampled=context.trace_flags.sampled)
+
+
+def use(context: TraceContext) -> AbstractContextManager[object]:
+    """Make a context current without a span."""
+    return Bound(context) if _recording.tracer is None else _attached(context)
+
+
+def span(
+    name: str,
+    *,
+    parent: TraceContext | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+    attributes: Mapping[str, AttributeValue] | None = None,
+    links: Sequence[TraceContext] = (),
+) -> AbstractContextManager[Span]:
+    """Record the block as a span, child of `parent` or else of what is current; an exception marks it as failed.
+
+    Where nothing is recorded it makes `parent` current, if one is given.
+    """
+    if _recording.tracer is None:
+        return UNBOUND if parent is None else Bound(parent)
+    return _recording.tracer.start_as_current_span(
+        name,
+        context=None if parent is None else _otel_context(parent),
+        kind=kind,
+        attributes=attributes,
+        links=[Link(_span_context(link)) for link in links],
+    )
+
+
+def inject(headers: dict[str, str]) -> None:
+    """Write the current context, if there is one, into the headers of an outgoing request or message."""
+    if (context := current()) is not None:
+        headers["traceparent"] = context.traceparent
+
+
+def instrument_asgi(app: Starlette) -> None:
+    """Give every request and WebSocket but the probes a context, and a server span where spans are recorded.
+
+    Call it after configure() and after the application's own middleware is added.
+    """
+    asgi.instrument(app, _recording.provider)
+
+
+def instrument_http_client() -> None:
+    """Record a client span for every request of the aiohttp sessions made from now on, where spans are recorded."""
+    if _recording.provider is not None:
+        otlp.instrument_http_client(_recording.provider)
+
+
+@contextmanager
+def _attached(context: TraceContext) -> Generator[None]:
+    token = otel_context.attach(_otel_context(context))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def _otel_context(context: TraceContext) -> otel_context.Context:
+    return trace.set_span_in_context(NonRecordingSpan(_span_context(context)))
+
+
+def _span_context(context: TraceContext) -> SpanContext:
+    flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
+    return SpanContext(int(context.trace_id, 16), int(context.span_id, 16), is_remote=True, trace_flags=flags)
