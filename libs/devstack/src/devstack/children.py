@@ -18,6 +18,8 @@ from devstack.faults import DiskFull, ProcessFailed, tail
 # The kernel sends the death signal when the *thread* that forked ends: so one thread forks all children, and it
 # lives as long as the process.
 _forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-forker")
+_POLL_S = 0.02
+_FORCE_PATIENCE_S = 1.0
 
 
 def _ready(_pid: int) -> bool:
@@ -34,6 +36,9 @@ class Program:
     cwd: Path | None = None
     account: Account | None = None
     ready: Callable[[int], bool] = _ready  # told the pid, lest another program's answer be taken for this one's
+    address: str = ""  # for people
+    stage: int = 0  # of a stack's programs those of the highest stage are stopped first
+    stop_patience_s: float = 1.0
     stop_signal: signal.Signals = signal.SIGTERM
     force_signal: signal.Signals = signal.SIGKILL  # when it did not stop in time
     death_signal: signal.Signals = signal.SIGKILL  # when this process died without stopping it
@@ -103,34 +108,42 @@ def start(program: Program, log: Path) -> Child:
     return Child(program, process, log, log_start)
 
 
-def stop(children: Sequence[Child], patience_s: float) -> None:
-    """Stop several programs at once; those that outlast the patience are forced."""
+def stop(children: Sequence[Child], patience_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
+    """Stop several programs at once; those that outlast the patience, or are there when `hurry` says so, are forced."""
     deadline = time.monotonic() + patience_s
     for child in children:
         child.send(child.program.stop_signal)
+    while any(child.exit_code is None for child in children) and time.monotonic() < deadline and not hurry():
+        time.sleep(_POLL_S)
     for child in children:
-        if not child.wait(max(0.0, deadline - time.monotonic())):
-            child.send(child.program.force_signal)
-            if not child.wait(1.0):
-                child.send(signal.SIGKILL)
-                child.wait(None)
+        child.send(child.program.force_signal)  # nothing happens to those that have ended
+    for child in children:
+        if not child.wait(_FORCE_PATIENCE_S):
+            child.send(signal.SIGKILL)
+            child.wait(None)
         child.kill_rest()
 
 
 def run_to_end(program: Program, log: Path, given_up: Callable[[], bool] = lambda: False) -> None:
-    """Run a program that ends by itself; when given_up says so it is killed.
+    """Run a program that ends by itself; when given_up says so it is stopped.
 
     Raises DiskFull or ProcessFailed, with the tail of its log, when it fails.
     """
     child = start(program, log)
     try:
-        while not child.wait(0.1):
+        while not child.wait(0.05):
             if given_up():
-                break
+                return
     finally:
         child.stop(1.0)
     if child.exit_code != 0:
         raise failure(child)
+
+
+def how_it_ended(child: Child) -> str:
+    """Say in words how a program ended."""
+    code = child.exit_code
+    return f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
 
 
 def failure(child: Child) -> ProcessFailed | DiskFull:
@@ -138,6 +151,6 @@ def failure(child: Child) -> ProcessFailed | DiskFull:
     said = tail(child.log, start=child.log_start)
     if "No space left on device" in said:
         return DiskFull(f"{child.program.name} failed because the disk that holds {child.log.parent} is full.")
-    code = child.exit_code
-    how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
-    return ProcessFailed(f"{child.program.name} {how}; the end of {child.log}:\n{said or '(it wrote nothing)'}")
+    return ProcessFailed(
+        f"{child.program.name} {how_it_ended(child)}; the end of {child.log}:\n{said or '(it wrote nothing)'}"
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devstack import binaries
 from devstack.accounts import server_account
-from devstack.children import Program, run_to_end
+from devstack.children import Program
 from devstack.faults import ProcessFailed
 from devstack.secret_files import write_secret
 
@@ -52,13 +52,13 @@ class Cluster:
         """Whether `prepare` has to make the cluster first."""
         return not self.data.exists()
 
-    def prepare(self, log: Path, run: Callable[[Program, Path], None] = run_to_end) -> None:
+    def prepare(self, run: Callable[[Program], None]) -> None:
         """Make the cluster unless it is there, with `run` to run a program to its end.
 
         Raises ToolMissing, DiskFull and ProcessFailed.
         """
         if self.is_new:
-            self._initialise(log, run)
+            self._initialise(run)
         else:
             self._check_version()
             self._wait_for_predecessor()
@@ -86,7 +86,7 @@ class Cluster:
             return status[:1] == [str(pid)] and status[-1] == "ready"
         return False
 
-    def _initialise(self, log: Path, run: Callable[[Program, Path], None]) -> None:
+    def _initialise(self, run: Callable[[Program], None]) -> None:
         # It gets its name when it is complete: a killed initdb leaves no half cluster.
         unfinished = self.directory / "pgdata.new"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -98,7 +98,7 @@ class Cluster:
         if account:
             for path in (unfinished, password):
                 os.chown(path, *account)
-        run(_initdb(unfinished, password), log)
+        run(_initdb(unfinished, password))
         unfinished.rename(self.data)
 
     def _check_version(self) -> None:

@@ -34,7 +34,7 @@ def postgres(directory: Path, port: int | None = None) -> Generator[str]:
 
     def program(chosen: int) -> tuple[Program, str]:
         cluster = Cluster(directory, chosen)
-        cluster.prepare(log)
+        cluster.prepare(lambda initdb: children.run_to_end(initdb, log))
         return cluster.program(), cluster.url
 
     with _running(program, port, log) as url:

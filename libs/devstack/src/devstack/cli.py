@@ -1,0 +1,66 @@
+"""The commands: `python -m devstack up | demo | audit | clean`."""
+
+import os
+import shutil
+import sys
+
+import typer
+
+from devstack.faults import StackError, explain
+from devstack.layout import Layout
+from devstack.settings import StackSettings
+from devstack.stack import Stack
+from devstack.supervision import StopRequested, on_stop_signals
+from engine_common.settings import load_or_exit
+
+app = typer.Typer(help="The whole system on one machine, without Docker.", add_completion=False, no_args_is_help=True)
+
+
+@app.command()
+def up() -> None:
+    """Bring the system up and keep it up until Ctrl-C."""
+    settings = load_or_exit(StackSettings)
+    layout = Layout(settings.stack_dir)
+    with layout.held():
+        stack = Stack(settings, layout, _say)
+        on_stop_signals(stack.request_stop)
+        try:
+            stack.up()
+            _say(f"ready: {stack.api_url}")
+            stack.watch()
+        except StopRequested:
+            pass
+        finally:
+            _say("stopping")
+            stack.down()
+            _say("stopped")
+
+
+@app.command()
+def clean() -> None:
+    """Remove the stack's directory with all its data."""
+    layout = Layout(load_or_exit(StackSettings).stack_dir)
+    if not layout.root.exists():
+        _say(f"{layout.root} does not exist: nothing to remove")
+        return
+    with layout.held():
+        shutil.rmtree(layout.root)
+    _say(f"removed {layout.root}")
+
+
+def main() -> None:
+    """Run a command; what can be foreseen to go wrong is said in one sentence."""
+    try:
+        app()
+    except StackError as error:
+        sys.exit(f"devstack: {error}")
+    except OSError as error:
+        sys.exit(f"devstack: {explain(error)}")
+
+
+def _say(line: str) -> None:
+    # The reader of this output may have gone; the stack goes on.
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

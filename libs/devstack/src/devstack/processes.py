@@ -1,0 +1,116 @@
+"""The table of processes that a stack consists of besides its servers."""
+
+import http.client
+import os
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.children import Program
+from devstack.ports import free_port, require_free
+from devstack.settings import StackSettings
+
+# Stopped from the highest to the lowest, each with its patience: 8 s in all, of the 10 that stopping may take.
+SERVERS, DEX, WORKERS, APIS = range(4)
+_PATIENCE_S = {DEX: 1.0, WORKERS: 4.0, APIS: 2.0}
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What the processes must know of one another."""
+
+    database_url: str
+    redis_url: str
+    dex_url: str
+    dex_data: Path
+    admin_token: str
+    wallet_key: str
+
+
+def migration(database_url: str) -> Program:
+    """Return the program that brings the schema up to date and ends."""
+    return Program("migrate", _module("engine_common.migrate"), {**os.environ, "DATABASE_URL": database_url})
+
+
+def require_ports(settings: StackSettings) -> None:
+    """Raise PortTaken unless everything that has a fixed port can listen on it."""
+    for port in settings.api_ports:
+        require_free(port, "API_PORT", settings.api_host)
+    require_free(settings.mockdex_port, "MOCKDEX_PORT", settings.mockdex_host)
+
+
+def service_programs(settings: StackSettings, wiring: Wiring) -> list[Program]:
+    """Return mock DEX, workers and apis, as many as the settings ask for."""
+    metrics_ports = _metrics_ports(settings)
+    common = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "DATABASE_URL": wiring.database_url,
+        "REDIS_URL": wiring.redis_url,
+        "DEX_URL": wiring.dex_url,
+    }
+
+    def service(name: str, module: str, stage: int, port: int | None, **env: str) -> Program:
+        metrics_port = metrics_ports()
+        return Program(
+            name=name,
+            argv=_module(module),
+            env={**common, "METRICS_PORT": str(metrics_port), **env},
+            ready=_answers_ready(port or metrics_port),
+            address=f"http://{_LOOPBACK}:{port or metrics_port}{'' if port else '/metrics'}",
+            stage=stage,
+            stop_patience_s=_PATIENCE_S[stage],
+        )
+
+    apis = [
+        service("api" if index == 0 else f"api-{index + 1}", "engine_api", APIS, port, API_PORT=str(port))
+        for index, port in enumerate(settings.api_ports)
+    ]
+    dex = service(
+        "mockdex",
+        "mockdex",
+        DEX,
+        settings.mockdex_port,
+        MOCKDEX_PORT=str(settings.mockdex_port),
+        MOCK_DEX_DATA_DIR=str(wiring.dex_data),
+        MOCK_DEX_ADMIN_TOKEN=wiring.admin_token,
+    )
+    workers = [
+        service(f"worker-{number}", "engine_worker", WORKERS, None, ENGINE_WALLET_KEY=wiring.wallet_key)
+        for number in range(1, settings.workers + 1)
+    ]
+    return [dex, *workers, *apis]
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", name]
+
+
+def _metrics_ports(settings: StackSettings) -> Callable[[], int]:
+    """Give every process a port of its own: consecutive ones from METRICS_PORT on where that is set."""
+    if settings.metrics_port is None:
+        return free_port
+    following = iter(range(settings.metrics_port, 65536))
+
+    def next_port() -> int:
+        port = next(following)
+        require_free(port, "METRICS_PORT")
+        return port
+
+    return next_port
+
+
+def _answers_ready(port: int) -> Callable[[int], bool]:
+    def ready(_pid: int) -> bool:
+        with (
+            suppress(OSError, http.client.HTTPException),
+            closing(http.client.HTTPConnection(_LOOPBACK, port, timeout=1.0)) as connection,
+        ):
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        return False
+
+    return ready

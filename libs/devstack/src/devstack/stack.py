@@ -1,0 +1,96 @@
+"""A whole stack: servers, schema, mock DEX, workers and apis, brought up in order and taken down again."""
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from solders.keypair import Keypair
+
+from devstack import processes
+from devstack.children import Program
+from devstack.layout import Layout
+from devstack.leftovers import end_leftovers
+from devstack.ports import free_port
+from devstack.postgres_server import Cluster
+from devstack.processes import Wiring
+from devstack.settings import StackSettings
+from devstack.supervision import Supervisor
+from devstack.valkey_server import Cache
+
+_FACTS = ("database-url", "redis-url", "dex-url", "api-url", "admin-token")
+
+
+class Stack:
+    """One stack in its directory, which must be held (`Layout.held`) from before `up` until after `down`."""
+
+    def __init__(self, settings: StackSettings, layout: Layout, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._say = say
+        self._supervisor = Supervisor(layout, say)
+        self.watch = self._supervisor.watch
+        self.request_stop = self._supervisor.request_stop
+        self.api_url = f"http://127.0.0.1:{settings.api_port}"
+
+    def up(self) -> None:
+        """Bring everything up; returns when an order can be placed.
+
+        Raises StackError in one of its forms, OSError; `down` cleans up after it.
+        """
+        self._layout.prepare()
+        end_leftovers(self._layout)
+        processes.require_ports(self._settings)
+        database_url, redis_url = self._start_servers()
+        self._migrate(database_url)
+        dex_url = f"http://127.0.0.1:{self._settings.mockdex_port}"
+        token = self._settings.mock_dex_admin_token or secrets.token_urlsafe(24)
+        wiring = Wiring(
+            database_url=database_url,
+            redis_url=redis_url,
+            dex_url=self._settings.dex_url or dex_url,
+            dex_data=self._dex_data(),
+            admin_token=token,
+            wallet_key=self._settings.engine_wallet_key or self._layout.secret("wallet-key", _new_wallet_key),
+        )
+        facts = (database_url, redis_url, dex_url, self.api_url, token)
+        for name, fact in zip(_FACTS, facts, strict=True):
+            self._layout.publish(name, fact)
+        self._supervisor.bring_up(processes.service_programs(self._settings, wiring))
+
+    def down(self) -> None:
+        """Stop everything that was started, within 10 s."""
+        self._supervisor.stop()
+        self._layout.withdraw(*_FACTS)
+
+    def _start_servers(self) -> tuple[str, str]:
+        """Start those servers that the environment does not name, and return the URLs of both."""
+        database_url, redis_url = self._settings.database_url, self._settings.redis_url
+        servers: list[Program] = []
+        if not redis_url:
+            cache = Cache(self._layout.data / "valkey", free_port())
+            servers.append(cache.program())
+            redis_url = cache.url
+        if not database_url:
+            cluster = Cluster(self._layout.data / "postgres", free_port())
+            if cluster.is_new:
+                self._say("postgres  making the database (first time only)")
+            cluster.prepare(self._supervisor.run_to_end)
+            servers.append(cluster.program())
+            database_url = cluster.url
+        self._supervisor.bring_up(servers)
+        return database_url, redis_url
+
+    def _migrate(self, database_url: str) -> None:
+        started = time.monotonic()
+        self._supervisor.run_to_end(processes.migration(database_url))
+        self._say(f"migrate   done after {time.monotonic() - started:.1f} s")
+
+    def _dex_data(self) -> Path:
+        directory = self._settings.mock_dex_data_dir or self._layout.data / "mockdex"
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory.resolve()
+
+
+def _new_wallet_key() -> str:
+    return str(Keypair())

@@ -1,0 +1,5 @@
+"""A stand-in for engine_api."""
+
+import standin
+
+standin.serve("engine_api")

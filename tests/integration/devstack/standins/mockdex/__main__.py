@@ -1,0 +1,5 @@
+"""A stand-in for mockdex."""
+
+import standin
+
+standin.serve("mockdex")
