@@ -1,4 +1,4 @@
-"""Live events over Redis pub/sub, bounded and fire-and-forget: PostgreSQL has them all, a lost one costs latency only."""
+"""Live events over Redis pub/sub: bounded, fire-and-forget. PostgreSQL has them all; a lost one costs latency only."""
 
 import asyncio
 import logging

@@ -1,6 +1,7 @@
 """Group commit: what arrives while a flush is under way is written together by the next one."""
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
 from engine_common.errors import OutcomeUnknown, StoreUnavailable
+from engine_common.store.pool import TROUBLE
+from engine_common.telemetry import tracing
+from engine_common.telemetry.tracing import TraceContext
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +22,6 @@ Result = TypeVar("Result")
 
 _REPEAT_AFTER_S = 0.2
 
-# What a connection or a server in trouble raises, contention (40001, 40P01, 55P03) included: the batch is repeated.
-_TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 _READ_ONLY = "25006"  # a former primary, until the pool finds the new one
 
 
@@ -31,7 +32,7 @@ def _is_poisoned(error: psycopg.Error) -> bool:
 
 
 def _is_trouble(error: Exception) -> bool:
-    return isinstance(error, _TROUBLE) or (isinstance(error, psycopg.Error) and error.sqlstate == _READ_ONLY)
+    return isinstance(error, TROUBLE) or (isinstance(error, psycopg.Error) and error.sqlstate == _READ_ONLY)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +42,7 @@ class _Entry(Generic[Item, Result]):
     item: Item
     key: Hashable
     answer: asyncio.Future[Result]
+    context: TraceContext | None
     sent: bool = False
 
     @property
@@ -59,6 +61,7 @@ class GroupCommit(Generic[Item, Result]):
 
     def __init__(
         self,
+        name: str,
         lend: Callable[[], AbstractAsyncContextManager[Any]],
         write: Callable[[Any, Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
@@ -66,6 +69,7 @@ class GroupCommit(Generic[Item, Result]):
         max_batch: int = 500,
         on_flush: Callable[[Sequence[Item]], None] = lambda _: None,
     ) -> None:
+        self._name = name
         self._lend = lend
         self._write = write
         self._key = key
@@ -81,10 +85,11 @@ class GroupCommit(Generic[Item, Result]):
         sent until then, and OutcomeUnknown when it was and no answer came.
         """
         loop = asyncio.get_running_loop()
-        entry = _Entry[Item, Result](item, self._key(item), loop.create_future())
+        entry = _Entry[Item, Result](item, self._key(item), loop.create_future(), tracing.current())
         self._waiting.append(entry)
         if self._flusher is None:
-            self._flusher = loop.create_task(self._run())
+            # In a context of its own: a flush belongs to no single trace, its span is linked to those of its items.
+            self._flusher = loop.create_task(self._run(), context=contextvars.Context())
         if within_s is None:
             return await entry.answer
         try:
@@ -115,7 +120,9 @@ class GroupCommit(Generic[Item, Result]):
                 # Taken out of the buffer only now, so that without a connection nothing counts as sent.
                 batch = [entry for entry in batch if entry.wanted] or self._take()
                 if batch:
-                    await self._flush(connection, batch)
+                    links = [entry.context for entry in batch if entry.context] if tracing.enabled() else ()
+                    with tracing.span(f"commit {self._name}", links=links):
+                        await self._flush(connection, batch)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any error, or it would wait for ever
             if not _is_trouble(error):
                 _fail(batch, error)

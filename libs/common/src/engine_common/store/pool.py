@@ -7,9 +7,13 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+# What a connection or a server in trouble raises, contention (40001, 40P01, 55P03) included: repeating helps.
+TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
 Connection: TypeAlias = AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[Connection]

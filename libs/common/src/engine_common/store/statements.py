@@ -214,6 +214,7 @@ WITH candidates AS MATERIALIZED (
 READ_OWNED = """
 SELECT o.id, o.lease_epoch FROM orders o
 WHERE o.worker_id = %(worker_id)s AND o.queued_at IS NOT NULL AND o.finished_at IS NULL
+  AND (o.not_before IS NULL OR o.not_before <= clock_timestamp())
 """
 
 RELEASE = """

@@ -1,0 +1,71 @@
+"""A venue behind an HTTP quote interface, as `docs/contracts.md` describes it."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import orjson
+
+from engine_common.errors import NoLiquidity, Unreachable
+from engine_common.telemetry import tracing
+from engine_common.tokens import MAX_BASE_UNITS
+from engine_worker.ports import Quote, QuoteRequest
+
+# Waiting for a free connection is ours and does not count; an answer that takes longer is worth nothing.
+_QUOTE_WITHIN = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=2)
+
+_NO_LIQUIDITY = ("unknown_pair", "insufficient_liquidity")
+
+
+class HttpVenue:
+    """Asks one venue for quotes over a shared session."""
+
+    name: str
+    program_id: str
+
+    def __init__(self, session: aiohttp.ClientSession, dex_url: str) -> None:
+        self._session = session
+        self._url = f"{dex_url}/venues/{self.name}/quote"
+
+    async def quote(self, request: QuoteRequest) -> Quote:
+        """Return the venue's offer. Raises NoLiquidity, or Unreachable when there is no usable answer."""
+        url = (
+            f"{self._url}?inputMint={request.token_in.mint}&outputMint={request.token_out.mint}"
+            f"&amount={request.amount_in}&slippageBps={request.slippage_bps}"
+        )
+        headers: dict[str, str] = {}
+        tracing.inject(headers)
+        try:
+            async with self._session.get(url, headers=headers, timeout=_QUOTE_WITHIN) as response:
+                status, body = response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"no answer ({type(error).__name__})") from error
+        return self._read(status, body)
+
+    def _read(self, status: int, body: bytes) -> Quote:
+        try:
+            answer: Mapping[str, Any] = orjson.loads(body)
+            if status == HTTPStatus.OK:
+                return self._offer(answer)
+            code, message = answer["code"], answer["message"]
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise Unreachable(f"answered {status} with a body that is no quote") from error
+        if code in _NO_LIQUIDITY:
+            raise NoLiquidity(message)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unreachable(f"answered {status}: {message}")
+        raise RuntimeError(f"{self.name} refused the quote request with {status} {code}: {message}")
+
+    def _offer(self, answer: Mapping[str, Any]) -> Quote:
+        amount_out = int(answer["outAmount"])
+        if not 0 < amount_out <= MAX_BASE_UNITS:
+            raise NoLiquidity(f"offers {amount_out} base units, which is no amount to swap for")
+        return Quote(
+            venue=self.name,
+            pool=answer["pool"],
+            amount_out=amount_out,
+            minimum_out=int(answer["otherAmountThreshold"]),
+            fee_amount=int(answer["feeAmount"]),
+            price_impact_pct=str(answer["priceImpactPct"]),
+        )

@@ -1,0 +1,88 @@
+"""The chain behind Solana's JSON-RPC methods."""
+
+import asyncio
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine_common.errors import Unreachable
+from engine_worker.dex.json_rpc import JsonRpc, RpcRefusal
+from engine_worker.ports import Blockhash, Clock, Height, Landing, SendAnswer, Statuses
+
+_MAX_SIGNATURES = 256
+# A transaction lives for 150 blocks of 400 ms, so a blockhash that is a second old costs it nothing that matters.
+_BLOCKHASH_FRESH_S = 1.0
+_CONFIRMED = ("confirmed", "finalized")
+
+
+class SolanaChain:
+    """Asks a node on behalf of the wallet `owner`."""
+
+    def __init__(self, rpc: JsonRpc, owner: str, clock: Clock) -> None:
+        self._rpc = rpc
+        self._owner = owner
+        self._clock = clock
+        self._blockhash: Blockhash | None = None
+        self._blockhash_until = 0.0
+        self._fetching = asyncio.Lock()
+
+    async def _call(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            return await self._rpc.call(method, params)
+        except RpcRefusal as error:
+            raise Unreachable(f"the chain refused {method}: {error}") from error
+
+    async def latest_blockhash(self) -> Blockhash:
+        """Return a blockhash that is at most a second old; all orders of that second share it."""
+        async with self._fetching:
+            if self._blockhash is None or self._clock.monotonic() >= self._blockhash_until:
+                asked_at = self._clock.monotonic()
+                value = (await self._call("getLatestBlockhash", [{"commitment": "confirmed"}]))["value"]
+                self._blockhash = Blockhash(value["blockhash"], value["lastValidBlockHeight"])
+                self._blockhash_until = asked_at + _BLOCKHASH_FRESH_S
+            return self._blockhash
+
+    async def send(self, transaction: bytes) -> SendAnswer:
+        """Hand the transaction over. Raises Unreachable without an answer; no answer decides anything."""
+        encoded = base64.b64encode(transaction).decode()
+        try:
+            await self._rpc.call("sendTransaction", [encoded, {"encoding": "base64", "skipPreflight": True}])
+        except RpcRefusal as error:
+            return SendAnswer.ALREADY_PROCESSED if error.data == {"err": "AlreadyProcessed"} else SendAnswer.REFUSED
+        return SendAnswer.ACCEPTED
+
+    async def statuses(self, signatures: Sequence[str], *, search_history: bool) -> Statuses:
+        """Return what is known of the signatures; the slot is that of the oldest answer."""
+        chunks = [signatures[i : i + _MAX_SIGNATURES] for i in range(0, len(signatures), _MAX_SIGNATURES)]
+        options = {"searchTransactionHistory": search_history}
+        answers = await asyncio.gather(*(self._call("getSignatureStatuses", [chunk, options]) for chunk in chunks))
+        slot = min((answer["context"]["slot"] for answer in answers), default=0)
+        return Statuses(slot, [_landing(status) for answer in answers for status in answer["value"]])
+
+    async def height(self) -> Height:
+        """Return the finalized block height with the slot at which it was read."""
+        info = await self._call("getEpochInfo", [{"commitment": "finalized"}])
+        return Height(info["absoluteSlot"], info["blockHeight"])
+
+    async def paid_out(self, signature: str, mint: str) -> int:
+        """Return how much of the mint the landed transaction brought the wallet. Raises Unreachable when unknown."""
+        options = {"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+        transaction = await self._call("getTransaction", [signature, options])
+        if transaction is None:
+            raise Unreachable(f"the node does not know transaction {signature} yet")
+        meta = transaction["meta"]
+        return self._balance(meta["postTokenBalances"], mint) - self._balance(meta["preTokenBalances"], mint)
+
+    def _balance(self, balances: Sequence[Mapping[str, Any]], mint: str) -> int:
+        return sum(
+            int(balance["uiTokenAmount"]["amount"])
+            for balance in balances
+            if balance["mint"] == mint and balance["owner"] == self._owner
+        )
+
+
+def _landing(status: Mapping[str, Any] | None) -> Landing | None:
+    """Return the landing that a status reports; below commitment `confirmed` nothing has landed yet."""
+    if status is None or status["confirmationStatus"] not in _CONFIRMED:
+        return None
+    return Landing(status["slot"], status["err"])

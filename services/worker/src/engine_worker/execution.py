@@ -1,0 +1,210 @@
+"""The life of one order in this process: run its handler, commit the move, until it is finished or not ours."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from engine_common.errors import DexUnavailable, UnexpectedError, Unreachable, Verdict
+from engine_common.orders import Order, timestamp
+from engine_common.store.door import Move, Moved, SignedSwap, from_order
+from engine_common.telemetry import tracing
+from engine_common.transitions import Status
+from engine_worker import measurements
+from engine_worker.handlers import HANDLERS, Tools
+from engine_worker.ports import Clock, EventSink, Randomness, Store
+
+log = logging.getLogger(__name__)
+
+# Seconds between two tries to reach a venue or the chain, growing from the first to the last.
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 2.0
+_JITTER = 0.25
+_LONGEST_BACKOFF_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often an order is tried, and how long between: exponential from `base_ms`, jitter of at most 25 %."""
+
+    max_attempts: int
+    base_ms: int
+    patience_s: float
+
+    def backoff_ms(self, failed_attempt: int, randomness: Randomness) -> int:
+        """Return how long to wait after the given attempt, counted from 1."""
+        planned = min(self.base_ms * 2 ** (failed_attempt - 1), _LONGEST_BACKOFF_MS)
+        return round(planned * randomness.uniform(1 - _JITTER, 1 + _JITTER))
+
+
+class OwnershipLost(Exception):
+    """The order is another worker's now, or finished by somebody else: leave it alone."""
+
+
+class Execution:
+    """Carries one claimed order from its persisted state to its end."""
+
+    def __init__(
+        self,
+        order: Order,
+        tools: Tools,
+        events: EventSink,
+        policy: RetryPolicy,
+        randomness: Randomness,
+        lease_is_doubtful: Callable[[], bool],
+    ) -> None:
+        self.order = order
+        self._tools = tools
+        self._events = events
+        self._policy = policy
+        self._randomness = randomness
+        self._lease_is_doubtful = lease_is_doubtful
+        self._swap: SignedSwap | None = None
+        self._waits = 0
+        # By the database's clock the order has been in its state for this long already.
+        self._state_entered = self._clock.monotonic() - (order.updated_at - order.state_since).total_seconds()
+
+    @property
+    def _clock(self) -> Clock:
+        return self._tools.clock
+
+    @property
+    def _store(self) -> Store:
+        return self._tools.store
+
+    async def run(self) -> None:
+        """Advance the order until it is finished. Returns quietly when it stops being this worker's."""
+        try:
+            while not self.order.terminal:
+                await self._advance()
+        except OwnershipLost:
+            log.info("order %s is not ours any more, leaving it alone", self.order.id)
+
+    async def _advance(self) -> None:
+        """Make one move, or wait once for a venue or the chain that does not answer."""
+        order = self.order
+        try:
+            with tracing.span(order.status.value, attributes={"order.attempt": order.attempt}):
+                move = await HANDLERS[order.status](order, self._swap, self._tools)
+        except Unreachable as error:
+            if not self._out_of_patience():
+                await self._wait(error)
+                return
+            move = self._ending(DexUnavailable(f"no answer for {self._policy.patience_s:g} s: {error}"))
+        except Verdict as verdict:
+            move = self._ending(verdict)
+        except Exception as error:
+            log.exception("order %s: the %s handler failed", order.id, order.status)
+            if order.status is Status.SUBMITTED:
+                await self._wait(error)
+                return
+            move = self._ending(UnexpectedError(f"the engine failed while {order.status}: {type(error).__name__}"))
+        await self._commit(move)
+
+    def _out_of_patience(self) -> bool:
+        """In `submitted` the outcome is unknown, and stays so until the chain answers."""
+        waited_s = self._clock.monotonic() - self._state_entered
+        return self.order.status is not Status.SUBMITTED and waited_s >= self._policy.patience_s
+
+    async def _wait(self, error: Exception) -> None:
+        planned_s = min(_FIRST_WAIT_S * 2**self._waits, _LONGEST_WAIT_S)
+        self._waits += 1
+        measurements.record_wait(self.order.status)
+        log.debug("order %s waits %.1f s in %s: %s", self.order.id, planned_s, self.order.status, error)
+        await self._clock.sleep(planned_s * self._randomness.uniform(1 - _JITTER, 1 + _JITTER))
+
+    def _ending(self, verdict: Verdict) -> Move:
+        """Return the move that ends the attempt: into the next one, or for good."""
+        order = self.order
+        data: dict[str, Any] = {"errorCode": verdict.code, "errorReason": verdict.reason}
+        if not verdict.retryable or order.attempt >= self._policy.max_attempts:
+            return from_order(
+                order,
+                Status.FAILED,
+                error_code=verdict.code,
+                error_reason=verdict.reason,
+                outcome=verdict.code,
+                outcome_reason=verdict.reason,
+                data=data,
+            )
+        delay_ms = self._policy.backoff_ms(order.attempt, self._randomness)
+        next_at = self._clock.now() + timedelta(milliseconds=delay_ms)
+        data |= {"failedAttempt": order.attempt, "nextAttemptAt": timestamp(next_at)}
+        return from_order(
+            order,
+            Status.ROUTING,
+            delay_ms=delay_ms,
+            outcome=verdict.code,
+            outcome_reason=verdict.reason,
+            data=data,
+        )
+
+    async def _commit(self, move: Move) -> None:
+        """Commit the move and go on from it; if it did not come back, go on from what is stored."""
+        if self._lease_is_doubtful() and not await self._still_as_known():
+            return
+        moved = await self._store.move(move)
+        if moved is None:
+            await self._reread()
+            return
+        self._apply(move, moved)
+        if move.delay_ms is not None:
+            await self._clock.sleep(move.delay_ms / 1000)
+
+    async def _still_as_known(self) -> bool:
+        """Read the order again, because others may have taken it; if it moved on, go on from there."""
+        version = self.order.version
+        await self._reread()
+        return self.order.version == version
+
+    async def _reread(self) -> None:
+        """Go on from the persisted state. Raises OwnershipLost when it is not this lease's any more."""
+        stored = await self._store.read_own(self.order.id)
+        if stored is None or stored.lease_epoch != self.order.lease_epoch:
+            raise OwnershipLost
+        if stored.version != self.order.version:
+            # Whatever this process holds in memory was perhaps never committed: only stored bytes are sent.
+            self._swap = None
+            self._enter()
+        self.order = stored
+
+    def _enter(self) -> None:
+        self._waits = 0
+        self._state_entered = self._clock.monotonic()
+
+    def _apply(self, move: Move, moved: Moved) -> None:
+        """Bring the order in memory to what the move stored, and tell the world."""
+        order = self.order
+        measurements.record_move(move, (moved.at - order.state_since).total_seconds())
+        retrying = move.target is Status.ROUTING
+        order.status, order.version, order.attempt = move.target, moved.version, move.attempt
+        order.state_since = order.updated_at = moved.at
+        order.venue = None if retrying else move.venue or order.venue
+        order.pool = None if retrying else move.pool or order.pool
+        order.min_amount_out = move.floor if order.min_amount_out is None else order.min_amount_out
+        self._swap = move.swap
+        self._enter()
+        self._events.publish(move.event(moved), order.account, order.user_wallet)
+
+
+async def run_in_trace(execution: Execution, woken_by: str | None) -> None:
+    """Run the execution in its order's trace: a consumer span, child of the request's, linked to the waking message."""
+    order = execution.order
+    parent = tracing.TraceContext.parse(order.traceparent)
+    link = tracing.TraceContext.parse(woken_by)
+    with tracing.span(
+        "execute order",
+        parent=parent,
+        kind=tracing.SpanKind.CONSUMER,
+        attributes={"order.id": str(order.id), "order.recovered": order.lease_epoch > 1},
+        links=[link] if link else [],
+    ) as span:
+        try:
+            await execution.run()
+        except asyncio.CancelledError:
+            log.debug("order %s is let go in %s", execution.order.id, execution.order.status)
+            raise
+        finally:
+            span.set_attribute("order.status", execution.order.status.value)

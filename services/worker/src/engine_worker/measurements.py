@@ -1,0 +1,77 @@
+"""What the worker counts and times; every instrument does nothing unless metrics are collected."""
+
+from collections.abc import Callable, Iterable
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from engine_common.errors import NoLiquidity
+from engine_common.orders import EventType
+from engine_common.store.door import Move
+from engine_common.telemetry import metrics
+from engine_common.transitions import Status
+
+_meter = metrics.meter()
+_state_duration = _meter.create_histogram(
+    "engine.order.state.duration", unit="s", description="How long orders stayed in a state"
+)
+_queue_wait = _meter.create_histogram(
+    "engine.order.queue.wait", unit="s", description="From queued until a worker began the order"
+)
+_finished = _meter.create_counter("engine.orders.finished", description="Orders that reached a terminal state")
+_retries = _meter.create_counter("engine.order.retries", description="Attempts that failed and were tried again")
+_waits = _meter.create_counter("engine.order.waits", description="Pauses because a venue or the chain did not answer")
+_recovered = _meter.create_counter("engine.orders.recovered", description="Orders taken over from another owner")
+_swept = _meter.create_counter("engine.orders.swept", description="Orders found by the sweep, not by a message")
+_batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
+_quote_latency = _meter.create_histogram("engine.venue.quote.duration", unit="s", description="Latency of quotes")
+
+
+def record_move(move: Move, state_s: float) -> None:
+    """Count a committed move; `state_s` is how long the order was in the state that it left."""
+    if not metrics.enabled():
+        return
+    _state_duration.record(state_s, {"state": move.source})
+    if move.source is Status.QUEUED:
+        _queue_wait.record(state_s)
+    if move.event_type is EventType.RETRYING:
+        _retries.add(1, {"reason": move.outcome or "", "state": move.source})
+    if move.target in (Status.CONFIRMED, Status.FAILED):
+        _finished.add(1, {"status": move.target, "reason": move.error_code or ""})
+
+
+def record_wait(state: Status) -> None:
+    """Count a pause of an order whose venue or chain did not answer."""
+    _waits.add(1, {"state": state})
+
+
+def record_recovered(orders: int) -> None:
+    """Count orders that this worker took over."""
+    _recovered.add(orders)
+
+
+def record_swept(orders: int) -> None:
+    """Count orders that the sweep found."""
+    _swept.add(orders)
+
+
+def record_batch(kind: str, size: int) -> None:
+    """Record how many items went together."""
+    if metrics.enabled():
+        _batch_size.record(size, {"kind": kind})
+
+
+def record_quote(venue: str, took_s: float, failure: Exception | None) -> None:
+    """Record a venue's answer."""
+    if not metrics.enabled():
+        return
+    outcome = "ok" if failure is None else "no_liquidity" if isinstance(failure, NoLiquidity) else "unreachable"
+    _quote_latency.record(took_s, {"venue": venue, "outcome": outcome})
+
+
+def observe_in_flight(in_flight: Callable[[], int]) -> None:
+    """Report how many orders the process carries whenever metrics are read."""
+
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(in_flight())]
+
+    _meter.create_observable_gauge("engine.orders.in_flight", [observe], description="Orders carried right now")

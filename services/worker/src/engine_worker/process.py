@@ -1,0 +1,130 @@
+"""One worker process, put together: what it is made of, and in which order that starts and stops."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import uuid
+
+import aiohttp
+from solders.keypair import Keypair
+
+from engine_common import live
+from engine_common.orders import Order
+from engine_common.store.pool import TROUBLE, open_pool
+from engine_common.telemetry import probes, tracing
+from engine_worker import measurements
+from engine_worker.clock import SystemClock
+from engine_worker.confirmation import Confirmations
+from engine_worker.delivery import Delivery
+from engine_worker.dex import VENUES
+from engine_worker.dex.json_rpc import JsonRpc
+from engine_worker.dex.solana import SolanaChain
+from engine_worker.engine import Engine
+from engine_worker.execution import Execution, RetryPolicy
+from engine_worker.handlers import Tools
+from engine_worker.order_store import OrderStore
+from engine_worker.recovery import Heartbeat, watch
+from engine_worker.settings import WorkerSettings
+from engine_worker.swap import WalletSigner
+
+log = logging.getLogger(__name__)
+
+_POOL_SIZE = 4
+_MAX_DEX_CONNECTIONS = 512
+_SIGN_OFF_WITHIN_S = 2.0
+
+
+class WorkerProcess:
+    """Claims and executes orders; its id is new with every start, never a host's or a pod's name."""
+
+    def __init__(self, settings: WorkerSettings, wallet: Keypair) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._randomness = random.SystemRandom()
+        self._pool = open_pool(settings.database_url, size=_POOL_SIZE, name="worker")
+        self._heart = open_pool(settings.database_url, size=1, name="worker-heartbeat")
+        self._events = live.Publisher(live.connect(settings.redis_url))
+        self._store = OrderStore(
+            self._pool, self._heart, uuid.uuid4(), socket.gethostname(), settings.engine_lease_s, self._events
+        )
+        self._heartbeat = Heartbeat(self._store.beat, self._clock, settings.engine_lease_s)
+        self._policy = RetryPolicy(settings.engine_max_attempts, settings.engine_retry_base_ms, settings.patience_s)
+        self._engine = Engine(self._store, self._make_execution, settings.engine_max_in_flight)
+        tracing.instrument_http_client()
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_MAX_DEX_CONNECTIONS))
+        self._tools = self._make_tools(wallet)
+        self._delivery = Delivery(settings.redis_url, self._engine.accept, asyncio.get_running_loop())
+        self._delivering = False
+        self._probes: probes.ProbeServer | None = None
+        self._loops: list[asyncio.Task[None]] = []
+
+    def _make_tools(self, wallet: Keypair) -> Tools:
+        signer = WalletSigner(wallet, {venue.name: venue.program_id for venue in VENUES})
+        dex_url = self._settings.dex_url.rstrip("/")
+        chain = SolanaChain(JsonRpc(self._session, f"{dex_url}/rpc"), signer.owner, self._clock)
+        return Tools(
+            clock=self._clock,
+            store=self._store,
+            venues=[venue(self._session, dex_url) for venue in VENUES],
+            chain=chain,
+            signer=signer,
+            confirmations=Confirmations(chain, self._clock),
+        )
+
+    def _make_execution(self, order: Order) -> Execution:
+        return Execution(
+            order, self._tools, self._events, self._policy, self._randomness, lambda: self._heartbeat.doubtful
+        )
+
+    async def start(self) -> None:
+        """Begin to execute, as soon as PostgreSQL has heard this worker's first heartbeat."""
+        if self._settings.metrics_port is not None:
+            self._probes = await probes.serve_probes(self._settings.metrics_port, self._ready)
+        measurements.observe_in_flight(lambda: self._engine.in_flight)
+        await self._pool.open()
+        await self._heart.open()
+        await self._heartbeat.beat()
+        self._loops.append(asyncio.create_task(self._heartbeat.run()))
+        while self._heartbeat.doubtful:
+            await self._clock.sleep(0.1)
+        self._loops.append(
+            asyncio.create_task(watch(self._heartbeat, self._engine.compare, self._engine.sweep, self._clock))
+        )
+        self._delivery.start()
+        self._delivering = True
+        log.info("ready, carrying at most %d orders", self._settings.engine_max_in_flight)
+
+    async def _ready(self) -> dict[str, str]:
+        beating = self._delivering and not self._heartbeat.doubtful
+        return {"postgres": "up" if beating else "down", "redis": "up" if await self._delivery.ping() else "down"}
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what can be finished in time, and release the rest to other workers."""
+        drained = self._engine.stop(self._settings.engine_drain_s)
+        if self._delivering:
+            await asyncio.gather(drained, self._delivery.stop())
+        else:
+            await drained
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._sign_off()
+        await self._events.close()
+        await self._session.close()
+        if self._probes is not None:
+            await self._probes.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SIGN_OFF_WITHIN_S):
+                await self._pool.close()
+                await self._heart.close()
+
+    async def _sign_off(self) -> None:
+        try:
+            async with asyncio.timeout(_SIGN_OFF_WITHIN_S):
+                released = await self._store.sign_off()
+        except (TimeoutError, *TROUBLE) as error:
+            log.warning("PostgreSQL does not answer; the lease of what is left runs out by itself: %s", error)
+        else:
+            log.info("stopped, %d orders released to other workers", released)

@@ -1,0 +1,49 @@
+"""What the worker reads from its environment."""
+
+from pydantic import Field, SecretStr
+
+from engine_common.settings import Settings
+
+
+class WorkerSettings(Settings):
+    """The worker's settings."""
+
+    database_url: str = Field(
+        default="postgresql://postgres@127.0.0.1:5432/postgres",
+        description="PostgreSQL, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Redis or Valkey, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
+    dex_url: str = Field(
+        default="http://127.0.0.1:4000",
+        description="venues and chain, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
+    engine_wallet_key: SecretStr = Field(
+        description="signing key of the engine's wallet: a base58 keypair of 64 bytes, as Solana's tools write it"
+    )
+    engine_max_in_flight: int = Field(default=1000, ge=1, description="orders that one worker process carries at once")
+    engine_max_attempts: int = Field(
+        default=3, ge=1, description="attempts of an order; 1 is the strictest lifecycle: any error is final"
+    )
+    engine_retry_base_ms: int = Field(
+        default=500, ge=0, description="pause after the first failed attempt; doubles with each further one"
+    )
+    engine_dex_patience_s: float = Field(
+        default=30, ge=0, description="how long an order waits for venues or chain that do not answer"
+    )
+    engine_lease_s: float = Field(
+        default=5, ge=1, description="after how long without a heartbeat a worker's orders are taken over"
+    )
+    engine_drain_s: float = Field(
+        default=5, ge=0, description="how long a stopping worker goes on with the orders it carries"
+    )
+
+    @property
+    def patience_s(self) -> float:
+        """The patience in force: in the strictest lifecycle there is none."""
+        return 0.0 if self.engine_max_attempts == 1 else self.engine_dex_patience_s
