@@ -1,11 +1,14 @@
 """The commands: `python -m devstack up | demo | audit | clean`."""
 
+import asyncio
 import os
 import shutil
 import sys
+from typing import Annotated
 
 import typer
 
+from devstack import audit as auditing
 from devstack.faults import StackError, explain
 from devstack.layout import Layout
 from devstack.settings import StackSettings
@@ -34,6 +37,18 @@ def up() -> None:
             _say("stopping")
             stack.down()
             _say("stopped")
+
+
+@app.command()
+def audit(
+    settled: Annotated[bool, typer.Option("--settled", help="Fail also while any order is unfinished.")] = False,
+) -> None:
+    """Compare the orders with the chain's ledger."""
+    verdict = asyncio.run(auditing.audit(*auditing.addresses(load_or_exit(StackSettings))))
+    for line in auditing.report(verdict):
+        _say(line)
+    if not verdict.clean or (settled and verdict.unfinished):
+        raise typer.Exit(1)
 
 
 @app.command()

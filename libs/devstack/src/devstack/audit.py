@@ -1,0 +1,96 @@
+"""`make audit`: whether every order's word agrees with the chain's ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+import psycopg
+from psycopg import AsyncConnection
+
+from devstack.faults import StackError, StackNotFound
+from devstack.layout import Layout
+from devstack.ledger import Ledger
+from devstack.settings import StackSettings
+from engine_common.store import audit as store
+from engine_common.store.audit import Findings, Offender, total
+from engine_common.transitions import EXECUTABLE
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class DatabaseUnreadable(StackError):
+    """PostgreSQL cannot be reached, or holds no orders' schema."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an audit says in the end."""
+
+    findings: Findings
+    unfinished: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was lost, doubled or unexplained."""
+        return not (self.findings.lost or self.findings.doubled or self.findings.unexplained)
+
+
+def addresses(settings: StackSettings) -> tuple[str, str]:
+    """Return the URLs of PostgreSQL and of the DEX: from the environment if it names both, else of the running stack.
+
+    Raises StackNotFound.
+    """
+    if settings.database_url and settings.dex_url:
+        return settings.database_url, settings.dex_url
+    layout = Layout(settings.stack_dir)
+    database_url, dex_url = layout.fact("database-url"), layout.fact("dex-url")
+    if not database_url or not dex_url:
+        raise StackNotFound(
+            f"No stack is running in {layout.root}: start one with `make up`, or set DATABASE_URL and DEX_URL."
+        )
+    return database_url, dex_url
+
+
+async def audit(database_url: str, dex_url: str) -> Verdict:
+    """Compare the orders in PostgreSQL with the ledger of the DEX.
+
+    Raises DatabaseUnreadable and LedgerUnreadable.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection,
+        ):
+            ledger = Ledger(session, dex_url)
+            findings = await store.audit(connection, ledger.pages(), ledger.pages())
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreadable(f"PostgreSQL cannot be used: {str(error).strip()}") from error
+    except psycopg.errors.UndefinedTable as error:
+        raise DatabaseUnreadable("The database holds no orders: it was never migrated.") from error
+    return Verdict(findings, sum(findings.orders.get(status, 0) for status in EXECUTABLE))
+
+
+def report(verdict: Verdict) -> list[str]:
+    """Return the lines that tell a person what an audit found; the last one is the same for every clean audit."""
+    found = verdict.findings
+    states = ", ".join(f"{status} {count}" for status, count in sorted(found.orders.items())) or "none"
+    kinds = {"lost": found.lost, "doubled": found.doubled, "unexplained": found.unexplained}
+    offenders = [line for kind, group in kinds.items() for line in _list(kind, group)]
+    return [
+        f"orders: {states}",
+        f"unfinished orders: {verdict.unfinished}",
+        f"landed swaps: {found.swaps_landed}, failed landings: {found.failures_landed}",
+        *offenders,
+        ", ".join(f"{kind} {total(group)}" for kind, group in kinds.items()),
+    ]
+
+
+def _list(kind: str, offenders: Sequence[Offender]) -> list[str]:
+    lines = [
+        f"{kind}: order {each.order_id or 'unknown'} ({each.status or 'not in the database'}), "
+        f"signatures {', '.join(each.signatures)}"
+        for each in offenders
+    ]
+    if (left := total(offenders) - len(offenders)) > 0:
+        lines.append(f"{kind}: … and {left} more")
+    return lines

@@ -1,0 +1,57 @@
+"""The chain's ledger, read page by page from the mock DEX."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from devstack.faults import StackError
+from engine_common.store.audit import Landing
+
+_PAGE = 1000
+
+
+class LedgerUnreadable(StackError):
+    """The mock DEX gave no ledger, or something that is none."""
+
+
+class Ledger:
+    """A reader that remembers how far it has read: what landed later is the remainder of the next reading."""
+
+    def __init__(self, session: aiohttp.ClientSession, dex_url: str) -> None:
+        self._session = session
+        self._url = f"{dex_url.rstrip('/')}/ledger"
+        self._cursor: str | None = None
+
+    async def pages(self) -> AsyncGenerator[list[Landing]]:
+        """Yield what has landed since the last reading, until there is nothing more for now.
+
+        Raises LedgerUnreadable.
+        """
+        more = True
+        while more:
+            page = await self._page()
+            rows: list[Mapping[str, Any]] = page["data"]
+            if rows:
+                self._cursor = str(rows[-1]["cursor"])
+                yield [_landing(row) for row in rows]
+            more = page["nextCursor"] is not None and bool(rows)
+
+    async def _page(self) -> Mapping[str, Any]:
+        query = {"limit": str(_PAGE), **({"after": self._cursor} if self._cursor else {})}
+        try:
+            async with self._session.get(self._url, params=query) as response:
+                response.raise_for_status()
+                return await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            raise LedgerUnreadable(f"The ledger cannot be read from {self._url}: {reason}.") from error
+
+
+def _landing(row: Mapping[str, Any]) -> Landing:
+    order_id = None
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        order_id = UUID(row["orderId"])
+    return Landing(order_id, str(row["signature"]), row["error"] is None)

@@ -1,0 +1,265 @@
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from devstack import servers
+from devstack.audit import DatabaseUnreadable, audit, report
+from devstack.ledger import LedgerUnreadable
+from engine_common.migrate import migrate
+
+LAST_LINE = "lost 0, doubled 0, unexplained 0"
+
+
+@dataclass
+class Chain:
+    """A ledger of the test's own, served as the mock DEX serves its."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    when_drained: Callable[[], None] = lambda: None  # called after a reader was told that there is nothing more
+    page: int = 1000
+
+    def land(self, order: uuid.UUID | str | None, signature: str, error: int | None = None) -> None:
+        """Append a landing."""
+        order_id = str(order) if order else None
+        row = {"cursor": str(len(self.rows) + 1), "signature": signature, "error": error, "orderId": order_id}
+        self.rows.append(row)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Serve a page."""
+        start = int(request.query.get("after", "0"))
+        page = self.rows[start : start + min(self.page, int(request.query["limit"]))]
+        more = start + len(page) < len(self.rows)
+        answer = web.json_response({"data": page, "nextCursor": page[-1]["cursor"] if more else None})
+        if not more:
+            self.when_drained()
+        return answer
+
+
+@pytest.fixture
+async def chain() -> Chain:
+    """Make an empty ledger."""
+    return Chain()
+
+
+@pytest.fixture
+async def dex_url(chain: Chain) -> AsyncIterator[str]:
+    """Serve the ledger."""
+    app = web.Application()
+    app.router.add_get("/ledger", chain.answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+@pytest.fixture(scope="module")
+def migrated_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a server whose default database has the schema."""
+    with servers.postgres(tmp_path_factory.mktemp("audit")) as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def database_url(migrated_server: str) -> str:
+    """Make a database without orders."""
+    name = f"test_{uuid.uuid4().hex}"
+    template = migrated_server.rsplit("/", 1)[0] + "/template1"
+    with psycopg.connect(template, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE postgres")
+    return migrated_server.rsplit("/", 1)[0] + f"/{name}"
+
+
+@pytest.fixture
+def place(database_url: str) -> Callable[..., uuid.UUID]:
+    """Store an order in a state, with the signatures of its attempts."""
+
+    def place_order(status: str, *signatures: str) -> uuid.UUID:
+        order = uuid.uuid4()
+        finished = status in {"confirmed", "failed", "cancelled"}
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                "INSERT INTO orders (id, fingerprint, type, token_in, token_out, amount_in, slippage_bps, user_wallet, "
+                "status, version, traceparent, tx_hash, amount_out, error_code, finished_at, queued_at) "
+                "VALUES (%s, '', 'MARKET', 'a', 'b', 1, 50, 'w', %s, 1, '', %s, %s, %s, %s, now())",
+                (
+                    order,
+                    status,
+                    signatures[-1] if signatures else None,
+                    1 if status == "confirmed" else None,
+                    "swap_failed" if status == "failed" else None,
+                    "now" if finished else None,
+                ),
+            )
+            for attempt, signature in enumerate(signatures, start=1):
+                connection.execute(
+                    "INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, "
+                    "floor) VALUES (%s, %s, %s, '', 1, 1)",
+                    (order, attempt, signature),
+                )
+        return order
+
+    return place_order
+
+
+async def test_orders_that_agree_with_the_chain_make_a_clean_audit(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """Retries that landed with an error, refusals without a landing and orders in flight are all in order."""
+    chain.land(place("confirmed", "s1"), "s1")
+    retried = place("confirmed", "s2", "s3")
+    chain.land(retried, "s2", error=6000)
+    chain.land(retried, "s3")
+    chain.land(place("failed", "s4"), "s4", error=6001)
+    place("failed")
+    place("cancelled")
+    place("queued")
+    chain.land(place("submitted", "s5"), "s5")
+    verdict = await audit(database_url, dex_url)
+    assert verdict.clean
+    assert verdict.unfinished == 2
+    assert report(verdict) == [
+        "orders: cancelled 1, confirmed 2, failed 2, queued 1, submitted 1",
+        "unfinished orders: 2",
+        "landed swaps: 3, failed landings: 2",
+        LAST_LINE,
+    ]
+
+
+async def test_a_confirmed_order_without_its_landing_is_lost(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """Whether the transaction is missing, failed, or another order's."""
+    missing, failed, borrowed = place("confirmed", "s1"), place("confirmed", "s2"), place("confirmed", "s3")
+    chain.land(failed, "s2", error=6001)
+    chain.land(place("submitted", "x"), "s3")
+    verdict = await audit(database_url, dex_url)
+    assert {offender.order_id for offender in verdict.findings.lost} == {missing, failed, borrowed}
+    assert f"lost: order {missing} (confirmed), signatures s1" in report(verdict)
+    assert report(verdict)[-1] == "lost 3, doubled 0, unexplained 1"
+
+
+async def test_two_successful_landings_of_an_order_are_doubled(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """Money was spent twice, though both attempts are known."""
+    order = place("confirmed", "s1", "s2")
+    chain.land(order, "s1")
+    chain.land(order, "s2")
+    verdict = await audit(database_url, dex_url)
+    (doubled,) = verdict.findings.doubled
+    assert (doubled.order_id, set(doubled.signatures)) == (order, {"s1", "s2"})
+    assert report(verdict)[-1] == "lost 0, doubled 1, unexplained 0"
+
+
+async def test_a_second_landing_after_the_first_reading_is_doubled_too(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """Both readings of the ledger count."""
+    order = place("confirmed", "s1", "s2")
+    chain.land(order, "s1")
+    chain.when_drained = lambda: chain.land(order, "s2") if len(chain.rows) == 1 else None
+    assert report(await audit(database_url, dex_url))[-1] == "lost 0, doubled 1, unexplained 0"
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+async def test_a_successful_landing_of_an_order_that_says_it_did_not_is_unexplained(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID], status: str
+) -> None:
+    """The user was told that nothing happened, and it did."""
+    order = place(status, "s1")
+    chain.land(order, "s1")
+    verdict = await audit(database_url, dex_url)
+    assert [offender.order_id for offender in verdict.findings.unexplained] == [order]
+
+
+@pytest.mark.parametrize("order", [None, "no uuid", "0198aaaa-0000-7000-8000-000000000001"])
+async def test_a_landing_that_no_attempt_knows_is_unexplained(
+    chain: Chain, dex_url: str, database_url: str, order: str | None
+) -> None:
+    """Somebody signed with the engine's key what the engine never stored, successful or not."""
+    chain.land(order, "s1")
+    chain.land(order, "s2", error=6000)
+    assert report(await audit(database_url, dex_url))[-1] == "lost 0, doubled 0, unexplained 2"
+
+
+async def test_an_order_confirmed_while_the_audit_reads_is_not_lost(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """What lands after the first reading is found in the ledger's remainder, and needs no explanation yet."""
+
+    def confirm_one() -> None:
+        if not chain.rows:
+            chain.land(place("confirmed", "s1"), "s1")
+            chain.land(place("failed"), "s2")
+
+    chain.when_drained = confirm_one
+    assert report(await audit(database_url, dex_url))[-1] == LAST_LINE
+
+
+async def test_a_long_ledger_is_read_page_by_page(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """No landing is skipped or read twice at the edge of a page, and long lists are cut but counted."""
+    chain.page = 7
+    order = place("confirmed", "s0")
+    chain.land(order, "s0")
+    for number in range(1, 150):
+        chain.land(order, f"s{number}", error=6000)
+    verdict = await audit(database_url, dex_url)
+    assert (verdict.findings.swaps_landed, verdict.findings.failures_landed) == (1, 149)
+    assert "unexplained: … and 49 more" in report(verdict)
+    assert report(verdict)[-1] == "lost 0, doubled 0, unexplained 149"
+
+
+async def test_the_command_fails_when_something_is_wrong_or_unsettled(
+    chain: Chain, dex_url: str, database_url: str, place: Callable[..., uuid.UUID]
+) -> None:
+    """0 for a clean audit; SETTLED also wants every order finished; offenders always fail it."""
+    order = place("confirmed", "s1")
+    chain.land(order, "s1")
+    assert await _run_audit(database_url, dex_url, "--settled") == (0, LAST_LINE)
+    place("queued")
+    assert await _run_audit(database_url, dex_url) == (0, LAST_LINE)
+    assert await _run_audit(database_url, dex_url, "--settled") == (1, LAST_LINE)
+    chain.land(order, "s2")
+    assert await _run_audit(database_url, dex_url) == (1, "lost 0, doubled 1, unexplained 1")
+
+
+async def test_an_audit_without_a_stack_says_how_to_get_one(tmp_path: Path) -> None:
+    """One sentence, no traceback."""
+    code, said = await _run_audit("", "", stack_dir=tmp_path / "none")
+    assert code == 1
+    assert said == (
+        f"devstack: No stack is running in {tmp_path}/none: start one with `make up`, or set DATABASE_URL and DEX_URL."
+    )
+
+
+async def test_what_cannot_be_read_is_named(dex_url: str, database_url: str) -> None:
+    """A dead database, one without orders and a dead DEX are told apart."""
+    with pytest.raises(DatabaseUnreadable, match="cannot be used"):
+        await audit("postgresql://postgres@127.0.0.1:1/postgres", dex_url)
+    with pytest.raises(DatabaseUnreadable, match="never migrated"):
+        await audit(database_url.rsplit("/", 1)[0] + "/template1", dex_url)
+    with pytest.raises(LedgerUnreadable, match=r"http://127\.0\.0\.1:1/ledger"):
+        await audit(database_url, "http://127.0.0.1:1")
+
+
+async def _run_audit(
+    database_url: str, dex_url: str, *options: str, stack_dir: Path = Path("none")
+) -> tuple[int | None, str]:
+    env = {**os.environ, "DATABASE_URL": database_url, "DEX_URL": dex_url, "STACK_DIR": str(stack_dir)}
+    command = [sys.executable, "-m", "devstack", "audit", *options]
+    process = await asyncio.create_subprocess_exec(
+        *command, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode().splitlines()[-1]
