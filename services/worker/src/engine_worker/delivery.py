@@ -91,7 +91,7 @@ class _WakingContext(Middleware):
 class Delivery:
     """Runs a Dramatiq worker in threads of this process and hands what it brings to `accept` on the event loop.
 
-    Dramatiq's own command line would fork, run one process a CPU and end on a second SIGTERM (ADR 0003).
+    Dramatiq's own command line would fork, run one process a CPU and end on a second SIGTERM (ADR 0002).
     """
 
     def __init__(self, redis_url: str, accept: Accept, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,0 +1,71 @@
+"""Writes the generated parts of the documents, or with `--check` tells which of them are out of date."""
+
+import re
+import sys
+from pathlib import Path
+
+from devstack.settings import StackSettings
+from engine_api.settings import ApiSettings
+from engine_common.settings import Settings, settings_table
+from engine_common.transitions import TRANSITIONS
+from engine_worker.settings import WorkerSettings
+from mockdex.settings import ProcessSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def transitions_table() -> str:
+    """Return the state machine as a Markdown table."""
+    rows = ["| from | to |", "| --- | --- |"]
+    for source, targets in TRANSITIONS.items():
+        names = ", ".join(f"`{target}`" for target in TRANSITIONS if target in targets)
+        rows.append(f"| `{source}` | {names or 'nothing: final'} |")
+    return "\n".join(rows) + "\n"
+
+
+def generated() -> dict[str, str]:
+    """Return every generated part by its name."""
+    return {
+        "transitions": transitions_table(),
+        "settings-every-service": settings_table(Settings),
+        "settings-api": _own_settings(ApiSettings),
+        "settings-worker": _own_settings(WorkerSettings),
+        "settings-mockdex": _own_settings(ProcessSettings),
+        "settings-devstack": _own_settings(StackSettings),
+    }
+
+
+def _own_settings(cls: type[Settings]) -> str:
+    """Return the settings of a process without those that every service has."""
+    shared = {line.split("|")[1] for line in settings_table(Settings).splitlines()[2:]}
+    lines = settings_table(cls).splitlines()
+    return "\n".join(line for line in lines if line.split("|")[1] not in shared) + "\n"
+
+
+def render(text: str, parts: dict[str, str]) -> str:
+    """Return the text with each `<!-- generated: NAME -->` part replaced by its newest content."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f"<!-- generated: {name} -->\n{parts[name]}<!-- end -->"
+
+    return re.sub(r"<!-- generated: (?P<name>[\w-]+) -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Bring the documents up to date, or name those that are not."""
+    stale: list[str] = []
+    parts = generated()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        before = path.read_text()
+        after = render(before, parts)
+        if after != before:
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in sys.argv:
+                path.write_text(after)
+    if stale and "--check" in sys.argv:
+        sys.exit(f"out of date: {', '.join(stale)}. Run `make docs` and commit the result.")
+
+
+if __name__ == "__main__":
+    main()
