@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from devstack import audit as auditing
+from devstack import demo as showing
 from devstack.faults import StackError, explain
 from devstack.layout import Layout
 from devstack.settings import StackSettings
@@ -25,8 +26,8 @@ def up() -> None:
     settings = load_or_exit(StackSettings)
     layout = Layout(settings.stack_dir)
     with layout.held():
-        stack = Stack(settings, layout, _say)
-        on_stop_signals(stack.request_stop)
+        stack = Stack(settings, layout, _say, os.environ)
+        on_stop_signals(stack.request_stop, stack.hurry)
         try:
             stack.up()
             _say(f"ready: {stack.api_url}")
@@ -37,6 +38,12 @@ def up() -> None:
             _say("stopping")
             stack.down()
             _say("stopped")
+
+
+@app.command()
+def demo() -> None:
+    """Show the system by a few orders, with a stack of its own that leaves nothing behind."""
+    raise typer.Exit(showing.run())
 
 
 @app.command()

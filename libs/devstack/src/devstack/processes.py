@@ -1,9 +1,8 @@
 """The table of processes that a stack consists of besides its servers."""
 
 import http.client
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,18 @@ from devstack.children import Program
 from devstack.ports import free_port, require_free
 from devstack.settings import StackSettings
 
-# Stopped from the highest to the lowest, each with its patience: 8 s in all, of the 10 that stopping may take.
+# Stopped from the highest to the lowest, each with its patience: 9 s in all, of the 10 that stopping may take.
 SERVERS, DEX, WORKERS, APIS = range(4)
-_PATIENCE_S = {DEX: 1.0, WORKERS: 4.0, APIS: 2.0}
+_PATIENCE_S = {DEX: 1.0, WORKERS: 5.0, APIS: 2.0}
+_DRAIN_S = "3"  # what a worker may go on with its orders for leaves it time to release the rest
 _LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """What the processes must know of one another."""
+    """What the processes must know of one another, and the environment that passes through to all of them."""
 
+    environ: Mapping[str, str]
     database_url: str
     redis_url: str
     dex_url: str
@@ -30,9 +31,10 @@ class Wiring:
     wallet_key: str
 
 
-def migration(database_url: str) -> Program:
+def migration(wiring: Wiring) -> Program:
     """Return the program that brings the schema up to date and ends."""
-    return Program("migrate", _module("engine_common.migrate"), {**os.environ, "DATABASE_URL": database_url})
+    env = {**wiring.environ, "DATABASE_URL": wiring.database_url}
+    return Program("migrate", _module("engine_common.migrate"), env)
 
 
 def require_ports(settings: StackSettings) -> None:
@@ -43,10 +45,11 @@ def require_ports(settings: StackSettings) -> None:
 
 
 def service_programs(settings: StackSettings, wiring: Wiring) -> list[Program]:
-    """Return mock DEX, workers and apis, as many as the settings ask for."""
+    """Return mock DEX, workers and apis, in this order and as many as the settings ask for."""
     metrics_ports = _metrics_ports(settings)
     common = {
-        **os.environ,
+        "ENGINE_DRAIN_S": _DRAIN_S,
+        **wiring.environ,
         "PYTHONUNBUFFERED": "1",
         "DATABASE_URL": wiring.database_url,
         "REDIS_URL": wiring.redis_url,

@@ -2,8 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from solders.keypair import Keypair
 
@@ -24,14 +23,20 @@ _FACTS = ("database-url", "redis-url", "dex-url", "api-url", "admin-token")
 class Stack:
     """One stack in its directory, which must be held (`Layout.held`) from before `up` until after `down`."""
 
-    def __init__(self, settings: StackSettings, layout: Layout, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: StackSettings, layout: Layout, say: Callable[[str], None], environ: Mapping[str, str]
+    ) -> None:
         self._settings = settings
         self._layout = layout
         self._say = say
+        self._environ = environ
         self._supervisor = Supervisor(layout, say)
         self.watch = self._supervisor.watch
         self.request_stop = self._supervisor.request_stop
+        self.hurry = self._supervisor.hurry
         self.api_url = f"http://127.0.0.1:{settings.api_port}"
+        self.dex_url = f"http://127.0.0.1:{settings.mockdex_port}"
+        self.database_url = ""
 
     def up(self) -> None:
         """Bring everything up; returns when an order can be placed.
@@ -41,30 +46,24 @@ class Stack:
         self._layout.prepare()
         end_leftovers(self._layout)
         processes.require_ports(self._settings)
-        database_url, redis_url = self._start_servers()
-        self._migrate(database_url)
-        dex_url = f"http://127.0.0.1:{self._settings.mockdex_port}"
-        token = self._settings.mock_dex_admin_token or secrets.token_urlsafe(24)
-        wiring = Wiring(
-            database_url=database_url,
-            redis_url=redis_url,
-            dex_url=self._settings.dex_url or dex_url,
-            dex_data=self._dex_data(),
-            admin_token=token,
-            wallet_key=self._settings.engine_wallet_key or self._layout.secret("wallet-key", _new_wallet_key),
-        )
-        facts = (database_url, redis_url, dex_url, self.api_url, token)
-        for name, fact in zip(_FACTS, facts, strict=True):
-            self._layout.publish(name, fact)
-        self._supervisor.bring_up(processes.service_programs(self._settings, wiring))
+        servers, self.database_url, redis_url = self._prepare_servers()
+        wiring = self._wire(redis_url)
+        self._publish(wiring)
+        dex, *services = processes.service_programs(self._settings, wiring)
+        self._supervisor.launch(servers)
+        self._supervisor.wait_until_ready()
+        self._supervisor.launch([dex])  # needs no schema
+        self._migrate(wiring)
+        self._supervisor.launch(services)
+        self._supervisor.wait_until_ready()
 
     def down(self) -> None:
         """Stop everything that was started, within 10 s."""
         self._supervisor.stop()
         self._layout.withdraw(*_FACTS)
 
-    def _start_servers(self) -> tuple[str, str]:
-        """Start those servers that the environment does not name, and return the URLs of both."""
+    def _prepare_servers(self) -> tuple[list[Program], str, str]:
+        """Return those servers that the environment does not name, and the URLs of PostgreSQL and Valkey."""
         database_url, redis_url = self._settings.database_url, self._settings.redis_url
         servers: list[Program] = []
         if not redis_url:
@@ -78,18 +77,30 @@ class Stack:
             cluster.prepare(self._supervisor.run_to_end)
             servers.append(cluster.program())
             database_url = cluster.url
-        self._supervisor.bring_up(servers)
-        return database_url, redis_url
+        return servers, database_url, redis_url
 
-    def _migrate(self, database_url: str) -> None:
+    def _wire(self, redis_url: str) -> Wiring:
+        dex_data = self._settings.mock_dex_data_dir or self._layout.data / "mockdex"
+        dex_data.mkdir(parents=True, exist_ok=True)
+        return Wiring(
+            environ=self._environ,
+            database_url=self.database_url,
+            redis_url=redis_url,
+            dex_url=self._settings.dex_url or self.dex_url,
+            dex_data=dex_data.resolve(),
+            admin_token=self._settings.mock_dex_admin_token or secrets.token_urlsafe(24),
+            wallet_key=self._settings.engine_wallet_key or self._layout.secret("wallet-key", _new_wallet_key),
+        )
+
+    def _publish(self, wiring: Wiring) -> None:
+        facts = (wiring.database_url, wiring.redis_url, self.dex_url, self.api_url, wiring.admin_token)
+        for name, fact in zip(_FACTS, facts, strict=True):
+            self._layout.publish(name, fact)
+
+    def _migrate(self, wiring: Wiring) -> None:
         started = time.monotonic()
-        self._supervisor.run_to_end(processes.migration(database_url))
+        self._supervisor.run_to_end(processes.migration(wiring))
         self._say(f"migrate   done after {time.monotonic() - started:.1f} s")
-
-    def _dex_data(self) -> Path:
-        directory = self._settings.mock_dex_data_dir or self._layout.data / "mockdex"
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory.resolve()
 
 
 def _new_wallet_key() -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import FrameType
 
 from devstack import children
 from devstack.children import Child, Program
@@ -39,7 +40,7 @@ class _Member:
 
 
 class Supervisor:
-    """Runs the programs of one stack; its methods belong to one thread at a time, `request_stop` to any."""
+    """Runs the programs of one stack; its methods belong to one thread at a time, `request_stop` and `hurry` to any."""
 
     def __init__(self, layout: Layout, say: Callable[[str], None]) -> None:
         self._layout = layout
@@ -49,10 +50,12 @@ class Supervisor:
         self._hurry = threading.Event()
 
     def request_stop(self) -> None:
-        """Make `bring_up` and `watch` end soon; asked for again, what `stop` waits for is killed."""
-        if self._stopping.is_set():
-            self._hurry.set()
+        """Make what runs now end soon; `stop` is still to be called."""
         self._stopping.set()
+
+    def hurry(self) -> None:
+        """Make `stop` kill what it waits for."""
+        self._hurry.set()
 
     def run_to_end(self, program: Program) -> None:
         """Run a program that ends by itself.
@@ -62,12 +65,18 @@ class Supervisor:
         children.run_to_end(program, self._layout.log(program.name), self._stopping.is_set)
         self._check_stop()
 
-    def bring_up(self, programs: Sequence[Program]) -> None:
-        """Start programs at once and wait until each is ready.
+    def launch(self, programs: Sequence[Program]) -> None:
+        """Start programs, and leave it to `wait_until_ready` to see what becomes of them."""
+        members = [_Member(program) for program in programs]
+        self._members.extend(members)
+        for member in members:
+            self._start(member)
+
+    def wait_until_ready(self) -> None:
+        """Wait until each program launched so far is ready.
 
         Raises StopRequested, DiskFull or ProcessFailed.
         """
-        self._members.extend(_Member(program) for program in programs)
         deadline = time.monotonic() + _READY_PATIENCE_S
         while waiting := [member for member in self._members if not member.ready]:
             self._check_stop()
@@ -157,7 +166,17 @@ class Supervisor:
         return ProcessFailed(f"{program.name} is not ready after {_READY_PATIENCE_S:.0f} s; the end of {log}:\n{said}")
 
 
-def on_stop_signals(handle: Callable[[], None]) -> None:
-    """Call `handle` on Ctrl-C, SIGTERM and the closing of the terminal, from the main thread."""
+def on_stop_signals(stop: Callable[[], None], insist: Callable[[], None]) -> None:
+    """Call `stop` at the first Ctrl-C, SIGTERM or closing of the terminal and `insist` at any further one.
+
+    From the main thread only.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        (insist if asked else stop)()
+        asked = True
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: handle())
+        signal.signal(number, handle)
