@@ -62,13 +62,13 @@ _ANSWER_WITHIN_S = 7.0
 
 
 @asynccontextmanager
-async def answering(pool: Pool) -> AsyncGenerator[Connection]:
+async def answering(pool: Pool, *, within_s: float = _ANSWER_WITHIN_S) -> AsyncGenerator[Connection]:
     """Lend a connection that is closed under its user, who then gets OperationalError, when no answer comes in time.
 
     Raises psycopg_pool.PoolTimeout when there is none to lend.
     """
     async with pool.connection() as connection:
-        deadline = asyncio.get_running_loop().call_later(_ANSWER_WITHIN_S, connection.pgconn.finish)
+        deadline = asyncio.get_running_loop().call_later(within_s, connection.pgconn.finish)
         try:
             yield connection
         finally:

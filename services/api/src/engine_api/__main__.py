@@ -1,0 +1,103 @@
+"""Runs one api process: `python -m engine_api`."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator
+
+import uvicorn
+import uvloop
+
+from engine_api.app import make_app
+from engine_api.bodies import MAX_BYTES
+from engine_api.settings import ApiSettings
+from engine_common import telemetry
+from engine_common.settings import load_or_exit
+
+log = logging.getLogger(__name__)
+
+# Seconds.
+_KEEP_ALIVE_S = 100
+_PING_EVERY_S = 15
+_PONG_WITHIN_S = 20
+_FINISH_WITHIN_S = 8
+_UNREAD_WITHIN_S = 30
+
+
+class Server(uvicorn.Server):
+    """Stops on a signal and returns, where uvicorn would raise the signal again and end with its code."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handle signals in the event loop."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        log.info("stopping")
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            log.info("ready on %s", ", ".join(":".join(map(str, one.getsockname()[:2])) for one in sockets or ()))
+
+
+def make_server(settings: ApiSettings) -> Server:
+    """Return the server of the application; nothing is opened yet."""
+    return Server(
+        uvicorn.Config(
+            make_app(settings),
+            http="httptools",
+            ws="websockets-sansio",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_FINISH_WITHIN_S,
+            ws_max_size=MAX_BYTES,
+            ws_ping_interval=_PING_EVERY_S,
+            ws_ping_timeout=_PONG_WITHIN_S,
+            ws_per_message_deflate=False,  # its buffers would cost every socket more memory than all else
+        )
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return the socket on which the api listens; raise OSError when the address cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by every connection: a peer that reads no more does not keep its buffers here for ever.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_WITHIN_S * 1000)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = load_or_exit(ApiSettings)
+    host, port = settings.api_host, settings.api_port
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        sys.exit(f"API_HOST, API_PORT: cannot listen on {host}:{port} ({error.strerror}); set them to a free address.")
+    telemetry.start("engine-api", settings)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it has a line for every WebSocket
+    try:
+        uvloop.run(make_server(settings).serve([listener]))
+    finally:
+        telemetry.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""The ASGI application: routes, middleware and the state they share."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from engine_api.boundary import ErrorBoundary, pass_on
+from engine_api.components import State, assembled
+from engine_api.intake.idempotency import HEADER
+from engine_api.routes.table import ROUTES
+from engine_api.settings import ApiSettings
+from engine_common.telemetry import tracing
+
+
+def make_app(settings: ApiSettings) -> Starlette:
+    """Return the application; its parts are put together when it starts to serve."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[State]:
+        async with assembled(settings) as state:
+            yield state
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[*_cors(settings), Middleware(ErrorBoundary)],
+        exception_handlers={HTTPException: pass_on},
+        lifespan=lifespan,
+    )
+    # A redirect would be the one answer that is neither a success nor a problem.
+    app.router.redirect_slashes = False
+    tracing.instrument_asgi(app)
+    return app
+
+
+def _cors(settings: ApiSettings) -> list[Middleware]:
+    if not settings.allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Content-Type", HEADER, "traceparent"),
+            expose_headers=("Location", "Retry-After", "Idempotency-Replayed"),
+        )
+    ]

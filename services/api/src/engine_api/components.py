@@ -1,0 +1,87 @@
+"""The parts of the api, put together: what they are made of, and in which order that opens and closes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TypedDict
+
+from engine_api import measures
+from engine_api.enqueuing import Enqueuer
+from engine_api.execution import Execution, Moves
+from engine_api.health import Health
+from engine_api.intake.placement import Inserts, Placement
+from engine_api.order_book import OrderBook
+from engine_api.settings import ApiSettings
+from engine_common import live
+from engine_common.queue import make_sender
+from engine_common.store import creation, door
+from engine_common.store.pool import Pool, answering, open_pool
+from engine_common.telemetry import probes
+
+log = logging.getLogger(__name__)
+
+# Reading must not keep orders from being stored, so the two have connections of their own. One insert and one move
+# are under way at a time.
+_WRITING = 2
+_READING = 6
+
+# Seconds; a reader is told within this time that PostgreSQL does not answer, after waiting two for a connection.
+_READ_WITHIN_S = 2.0
+
+_CLOSE_WITHIN_S = 2.0
+
+
+class State(TypedDict):
+    """What every request finds in its state."""
+
+    placement: Placement
+    execution: Execution
+    orders: OrderBook
+    health: Health
+
+
+@asynccontextmanager
+async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
+    """Put the parts together for as long as the process serves; neither PostgreSQL nor Redis need be there yet."""
+    async with AsyncExitStack() as stack:
+        writing = await stack.enter_async_context(_opened(settings, "api-write", _WRITING))
+        reading = await stack.enter_async_context(_opened(settings, "api-read", _READING))
+        lend_for_reading = partial(answering, reading, within_s=_READ_WITHIN_S)
+        publisher = live.Publisher(live.connect(settings.redis_url))
+        stack.push_async_callback(publisher.close)
+        enqueuer = Enqueuer(make_sender(settings.redis_url))
+        enqueuer.start()
+        stack.push_async_callback(asyncio.to_thread, enqueuer.close)
+        inserts = Inserts(
+            "orders",
+            partial(answering, writing),
+            creation.create,
+            key=lambda order: order.id,
+            on_flush=lambda orders: measures.record_batch("insert", len(orders)),
+        )
+        moves = Moves("moves", partial(answering, writing), door.move, key=lambda move: move.order_id)
+        orders = OrderBook(lend_for_reading)
+        asking = live.connect(settings.redis_url)
+        stack.push_async_callback(asking.aclose)
+        health = Health(lend_for_reading, asking)
+        if settings.metrics_port is not None:
+            serving = await probes.serve_probes(settings.metrics_port, health.postgres)
+            stack.push_async_callback(serving.close)
+        yield State(
+            placement=Placement(inserts, enqueuer, publisher),
+            execution=Execution(orders, moves, enqueuer, publisher),
+            orders=orders,
+            health=health,
+        )
+
+
+@asynccontextmanager
+async def _opened(settings: ApiSettings, name: str, size: int) -> AsyncGenerator[Pool]:
+    pool = open_pool(settings.database_url, size=size, name=name)
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close(_CLOSE_WITHIN_S)

@@ -1,0 +1,33 @@
+"""What the api counts; every instrument does nothing unless metrics are collected."""
+
+from engine_common.telemetry import metrics
+
+_meter = metrics.meter()
+_accepted = _meter.create_counter("engine.orders.accepted", description="Orders that were stored")
+_refused = _meter.create_counter("engine.requests.refused", description="Requests answered with a problem")
+_batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
+_open_sockets = _meter.create_up_down_counter("engine.sockets.open", description="WebSockets that are open")
+
+
+def count_accepted(status: str) -> None:
+    """Count an order that was stored in this status."""
+    if metrics.enabled():
+        _accepted.add(1, {"status": status})
+
+
+def count_refused(code: str) -> None:
+    """Count a request that was answered with a problem of this code."""
+    if metrics.enabled():
+        _refused.add(1, {"code": code})
+
+
+def record_batch(kind: str, size: int) -> None:
+    """Record how many items were written together."""
+    if metrics.enabled():
+        _batch_size.record(size, {"kind": kind})
+
+
+def count_socket(change: int, kind: str) -> None:
+    """Count a WebSocket of this kind that was opened (1) or closed (-1)."""
+    if metrics.enabled():
+        _open_sockets.add(change, {"kind": kind})

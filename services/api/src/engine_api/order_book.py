@@ -1,0 +1,75 @@
+"""What clients read: orders and their histories, each visible only to the account that it belongs to."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple
+from uuid import UUID
+
+from engine_api.problems import NOT_FOUND, Refusal
+from engine_common.orders import Event, Order
+from engine_common.store import reading
+from engine_common.store.pool import Connection
+
+Lend = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+class Filter(NamedTuple):
+    """Which orders a page shows, and behind which of them it begins."""
+
+    limit: int
+    before: UUID | None = None
+    wallet: str | None = None
+    status: str | None = None
+    order_type: str | None = None
+
+
+class Page(NamedTuple):
+    """Orders, newest first; `more`: others follow."""
+
+    orders: Sequence[Order]
+    more: bool
+
+
+class OrderBook:
+    """Reads orders over connections that it borrows for one read each."""
+
+    def __init__(self, lend: Lend) -> None:
+        self._lend = lend
+
+    async def find(self, account: str, order_id: UUID) -> Order | None:
+        """Return the account's order, if it has one of this id."""
+        async with self._lend() as connection:
+            return await reading.read_order(connection, account, order_id)
+
+    async def read(self, account: str, order_id: UUID) -> Order:
+        """Return the account's order. Raises Refusal."""
+        order = await self.find(account, order_id)
+        if order is None:
+            raise unknown_order(order_id)
+        return order
+
+    async def history(self, account: str, order_id: UUID) -> list[Event]:
+        """Return the events of the account's order, in order. Raises Refusal."""
+        async with self._lend() as connection:
+            if await reading.read_order(connection, account, order_id) is None:
+                raise unknown_order(order_id)
+            return await reading.read_events(connection, order_id)
+
+    async def page(self, account: str, wanted: Filter) -> Page:
+        """Return the page of the account's orders that the filter describes."""
+        async with self._lend() as connection:
+            orders = await reading.list_orders(
+                connection,
+                account,
+                limit=wanted.limit + 1,
+                before=wanted.before,
+                wallet=wanted.wallet,
+                status=wanted.status,
+                order_type=wanted.order_type,
+            )
+        return Page(orders[: wanted.limit], more=len(orders) > wanted.limit)
+
+
+def unknown_order(order_id: UUID) -> Refusal:
+    """Return the refusal that says that there is no such order."""
+    return Refusal(NOT_FOUND, f"there is no order {order_id}")

@@ -1,0 +1,19 @@
+"""Every route of the api; the busiest come first, because the router tries them in order."""
+
+from starlette.routing import BaseRoute, Route
+
+from engine_api.routes import health, orders
+
+ROUTES: list[BaseRoute] = [
+    Route("/api/orders/execute", orders.create_and_execute, methods=["POST"]),
+    Route("/orders", orders.create_and_execute, methods=["POST"], name="create_and_execute_as_before"),
+    Route("/api/orders", orders.create, methods=["POST"]),
+    Route("/api/orders/{id:uuid}", orders.read),
+    Route("/api/orders/{id:uuid}/execute", orders.execute, methods=["POST"]),
+    Route("/api/orders/{id:uuid}/events", orders.history),
+    Route("/api/orders", orders.list_orders),
+    Route("/api/orders/user/{wallet:path}", orders.list_wallet_orders),
+    Route("/livez", health.livez),
+    Route("/readyz", health.readyz),
+    Route("/health", health.health),
+]

@@ -1,0 +1,35 @@
+"""What the api reads from its environment."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from engine_common.settings import Settings
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class ApiSettings(Settings):
+    """The api's settings."""
+
+    api_host: str = Field(default="127.0.0.1", description="address the api listens on")
+    api_port: int = Field(default=3000, ge=0, le=65535, description="port the api listens on")
+    database_url: str = Field(
+        default="postgresql://postgres@127.0.0.1:5432/postgres",
+        description="PostgreSQL, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Redis or Valkey, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="origins, separated by commas, whose pages may use the api from a browser; `*` allows every origin",
+    )
