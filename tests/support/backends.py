@@ -1,0 +1,187 @@
+"""The PostgreSQL and Valkey of a test run: from the environment, from Docker or from wheels, decided once."""
+
+import gc
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from devstack import servers
+from engine_common.migrate import migrate
+from support.databases import create_database, drop_database, with_database
+
+POSTGRES_IMAGE = "postgres:18"
+VALKEY_IMAGE = "valkey/valkey:9"
+_PULL_WITHIN_S = 60
+# Of a Redis that somebody named, only the last of its 16 databases are used: the first may hold what is not ours.
+_REDIS_DATABASES = 16
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where the servers come from, and why."""
+
+    database_url: str | None
+    redis_url: str | None
+    docker: bool
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """What the run's header says."""
+        postgres = "from the environment" if self.database_url else self._made(POSTGRES_IMAGE)
+        valkey = "from the environment" if self.redis_url else self._made(VALKEY_IMAGE)
+        return f"PostgreSQL: {postgres}; Valkey: {valkey}"
+
+    def _made(self, image: str) -> str:
+        return f"{image} in Docker" if self.docker else f"from the wheel, since {self.reason}"
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one test process uses: a PostgreSQL server, the migrated database to clone there, a Redis of its own."""
+
+    admin_url: str
+    template: str
+    redis_url: str
+
+
+def choose(environ: Mapping[str, str]) -> Choice:
+    """Decide for this run: what the environment names, containers where Docker has the images, else the wheels."""
+    database_url = environ.get("TEST_DATABASE_URL") or environ.get("DATABASE_URL") or None
+    redis_url = environ.get("TEST_REDIS_URL") or environ.get("REDIS_URL") or None
+    if database_url and redis_url:
+        return Choice(database_url, redis_url, docker=False, reason="")
+    obstacle = _obstacle_to_docker()
+    return Choice(database_url, redis_url, docker=obstacle is None, reason=obstacle or "")
+
+
+def _obstacle_to_docker() -> str | None:
+    """Return why containers cannot be used, or None."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Docker's client warns of is not ours
+        obstacle = _ask_docker()
+        gc.collect()  # it leaves sockets open where nobody listens
+    return obstacle
+
+
+def _ask_docker() -> str | None:
+    import docker  # noqa: PLC0415 - slow, and not needed where the environment names the servers
+    import docker.errors  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
+
+    failures = (docker.errors.DockerException, requests.RequestException, OSError)
+    try:
+        client = docker.from_env(timeout=10)
+        client.ping()
+    except failures:
+        return "Docker does not answer"
+    reaper = [] if testcontainers_config.ryuk_disabled else [testcontainers_config.ryuk_image]
+    deadline = time.monotonic() + _PULL_WITHIN_S
+    try:
+        for image in (POSTGRES_IMAGE, VALKEY_IMAGE, *reaper):
+            try:
+                _have(client, image, deadline)
+            except failures:
+                return f"Docker has no {image} and cannot pull it within {_PULL_WITHIN_S} s"
+    finally:
+        client.close()
+    return None
+
+
+def _have(client: Any, image: str, deadline: float) -> None:
+    """Pull the image unless it is there. Raises TimeoutError and Docker's errors."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415
+
+    try:
+        client.images.get(image)
+    except ImageNotFound:
+        name, tag = image.rsplit(":", 1)
+        for _ in client.api.pull(name, tag, stream=True):
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+        client.images.get(image)
+
+
+class Backends:
+    """The servers of a run, started when somebody needs them and stopped by `close`."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._running = ExitStack()
+        self._shares = 0
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The decision of this run."""
+        return choose(self._environ)
+
+    def share(self) -> dict[str, str]:
+        """Return, as plain values, the `Share` of one more test process."""
+        self._shares += 1
+        return asdict(Share(self._admin_url, self._template, self._redis_url(self._shares)))
+
+    def close(self) -> None:
+        """Stop and remove what was started and made."""
+        self._running.close()
+
+    @cached_property
+    def _directory(self) -> Path:
+        return Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="engine-tests-")))
+
+    @cached_property
+    def _admin_url(self) -> str:
+        if self.choice.database_url:
+            return self.choice.database_url
+        if self.choice.docker:
+            return self._running.enter_context(_postgres_container())
+        return self._running.enter_context(servers.postgres(self._directory / "postgres"))
+
+    @cached_property
+    def _template(self) -> str:
+        name = create_database(self._admin_url)
+        self._running.callback(drop_database, self._admin_url, name)
+        migrate(with_database(self._admin_url, name))
+        return name
+
+    def _redis_url(self, number: int) -> str:
+        if self.choice.redis_url:
+            return with_database(self.choice.redis_url, str(_REDIS_DATABASES - number % _REDIS_DATABASES))
+        if self.choice.docker:
+            return self._running.enter_context(_valkey_container())
+        return self._running.enter_context(servers.valkey(self._directory / f"valkey-{number}"))
+
+
+@contextmanager
+def _postgres_container() -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+
+        container = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command("postgres -c max_connections=200")
+        container.start()
+    try:
+        yield container.get_connection_url()
+    finally:
+        container.stop()
+
+
+@contextmanager
+def _valkey_container() -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
+
+        container = RedisContainer(VALKEY_IMAGE)
+        container.start()
+    try:
+        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+    finally:
+        container.stop()
