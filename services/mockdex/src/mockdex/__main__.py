@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -13,11 +14,13 @@ from engine_common.settings import load_or_exit
 from engine_common.telemetry.logs import log
 from engine_common.telemetry.probes import PortTaken as ProbePortTaken
 from engine_common.telemetry.probes import serve_probes
-from mockdex.app import build_app
+from mockdex.app import make_service
 from mockdex.exchange import Exchange
-from mockdex.server import PortTaken, listen, make_server
+from mockdex.server import PortTaken, listen
 from mockdex.settings import MockdexSettings, ProcessSettings
 from mockdex.storage import DirectoryTaken
+
+_ALLOCATIONS_PER_COLLECTION = 20_000
 
 
 async def serve(settings: ProcessSettings) -> int:
@@ -29,7 +32,7 @@ async def serve(settings: ProcessSettings) -> int:
         loop.add_signal_handler(number, stopping.set)
     exchange = await Exchange.open(settings, on_failure=stopping.set)
     token = settings.mock_dex_admin_token
-    server = make_server(build_app(exchange, token.get_secret_value() if token else None))
+    server = make_service(exchange, token.get_secret_value() if token else None)
     probes = await serve_probes(settings.metrics_port, exchange.ready) if settings.metrics_port else None
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
@@ -37,6 +40,7 @@ async def serve(settings: ProcessSettings) -> int:
     log.info(
         "mock DEX listens", host=host, port=port, seed=exchange.seed, data_dir=directory, height=exchange.chain.height
     )
+    _settle_memory()
     await stopping.wait()
     server.should_exit = True
     await serving
@@ -46,6 +50,13 @@ async def serve(settings: ProcessSettings) -> int:
         return 1
     await exchange.close()
     return 0
+
+
+def _settle_memory() -> None:
+    """Keep the collector from walking, again and again, over what lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION, 20, 50)
 
 
 def main() -> int:

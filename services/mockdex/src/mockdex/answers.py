@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -18,27 +18,36 @@ class BodyTooLarge(Exception):
     """The request's body is larger than this service reads."""
 
 
-async def answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    """Send a JSON answer."""
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
-    await send({"type": "http.response.body", "body": body})
+class Answer(NamedTuple):
+    """A JSON answer."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-async def refuse(send: Send, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
-    """Send an error of the venues' form."""
-    await answer(send, status, orjson.dumps({"code": code, "message": message}), *headers)
+def refusal(status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """Make an error of the venues' form."""
+    return Answer(status, orjson.dumps({"code": code, "message": message}), headers)
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send an answer by ASGI."""
+    length = (b"content-length", str(len(answer.body)).encode())
+    headers = [_JSON, length, *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 async def read_body(receive: Receive, largest: int) -> bytes | None:
     """Read a request's body; None when the client went away; raise BodyTooLarge."""
     event = await receive()
     body: bytes = event.get("body", b"")
-    while event.get("more_body"):
+    while event.get("more_body") and len(body) <= largest:
         event = await receive()
         body += event.get("body", b"")
-        if len(body) > largest:
-            raise BodyTooLarge
+    if len(body) > largest:
+        raise BodyTooLarge
     return None if event["type"] == "http.disconnect" else body
 
 

@@ -12,9 +12,10 @@ from starlette.routing import Route
 from engine_common.telemetry import tracing
 from mockdex.admin import AdminEndpoint
 from mockdex.curves import VENUES
-from mockdex.quotes import PoolsEndpoint, QuoteEndpoint
+from mockdex.quotes import PoolsEndpoint, QuoteDesk, QuoteEndpoint
 from mockdex.rpc import RpcEndpoint
 from mockdex.rpc_methods import Methods
+from mockdex.server import make_server
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,36 +23,50 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from mockdex.exchange import Exchange
+    from mockdex.server import Server
+
+RPC_PATH = "/rpc"
 
 
 class Entrance:
-    """Serves the hot paths directly and leaves everything else to the framework."""
+    """Serves JSON-RPC directly and leaves everything else to the framework."""
 
-    def __init__(self, hot: dict[str, ASGIApp], app: ASGIApp) -> None:
-        self._hot = hot
+    def __init__(self, rpc: ASGIApp, app: ASGIApp) -> None:
+        self._rpc = rpc
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        await self._hot.get(scope["path"], self._app)(scope, receive, send)
+        await (self._rpc if scope["path"] == RPC_PATH else self._app)(scope, receive, send)
 
 
-def build_app(exchange: Exchange, admin_token: str | None) -> ASGIApp:
+def open_desks(exchange: Exchange) -> dict[str, QuoteDesk]:
+    """Open every venue's desk, by its path."""
+    chain, markets, faults = exchange.chain, exchange.markets, exchange.faults
+    return {f"/venues/{venue.name}/quote": QuoteDesk(venue, markets, chain, faults) for venue in VENUES}
+
+
+def build_app(exchange: Exchange, desks: dict[str, QuoteDesk], admin_token: str | None) -> ASGIApp:
     """Build the application; without a token there is no /admin."""
     chain, markets, faults = exchange.chain, exchange.markets, exchange.faults
-    hot: dict[str, ASGIApp] = {
-        f"/venues/{venue.name}/quote": QuoteEndpoint(venue, markets, chain, faults) for venue in VENUES
-    }
-    hot["/rpc"] = RpcEndpoint(Methods(chain, exchange.driver, exchange.ledger, markets, faults), faults)
-    routes = [Route(path, endpoint) for path, endpoint in hot.items()]
+    rpc = RpcEndpoint(Methods(chain, exchange.driver, exchange.ledger, markets, faults), faults)
+    routes = [Route(path, QuoteEndpoint(desk)) for path, desk in desks.items()]
+    routes.append(Route(RPC_PATH, rpc))
     routes += _cold_routes(exchange, PoolsEndpoint(markets, chain))
     if admin_token:
         admin = AdminEndpoint(exchange.tuning, admin_token)
         routes.append(Route("/admin/settings", admin.answer, methods=["GET", "PATCH"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_http_exception})
     tracing.instrument_asgi(app)
+    return app if tracing.enabled() else Entrance(rpc, app)
+
+
+def make_service(exchange: Exchange, admin_token: str | None) -> Server:
+    """Make the server of an exchange."""
+    desks = open_desks(exchange)
+    app = build_app(exchange, desks, admin_token)
     # Server spans come from the framework's instrumentation: where they are recorded, nothing goes past it.
-    return app if tracing.enabled() else Entrance(hot, app)
+    return make_server(app, {} if tracing.enabled() else desks)
 
 
 def _cold_routes(exchange: Exchange, pools: PoolsEndpoint) -> list[Route]:

@@ -199,16 +199,18 @@ class Chain:
         height = max(self.time.height_at(now), self.height)
         settled: list[InFlight] = []
         landed: list[Landing] = []
+        moved: set[Market] = set()
         while self._events and self._events[0][0] <= now:
             when, _, event = heappop(self._events)
             settled.append(event)
             block = self.time.height_at(when)
             if event.fate != Fate.NEVER_LANDS and block <= event.last_valid_height:
-                landed.append(self._land(event, slot_of(block)))
+                landed.append(self._land(event, slot_of(block), moved))
         if not settled and height <= self._written_height:
             return None
         self._written_height = height
         changes = self._storage.changes
+        changes.pools.update((market.key, _pool_row(market)) for market in moved)
         changes.landed.extend(landed)
         changes.settled.extend((event.number,) for event in settled)
         changes.chain = (height, now, self._next_number, orjson.dumps(self._faults.drawn).decode())
@@ -228,13 +230,13 @@ class Chain:
             self._blockhashes.advance(turn.height)
             self.landings.forget(slot_of(turn.height))
 
-    def _land(self, event: InFlight, slot: int) -> Landing:
-        error, amount_out = self._execute(event, slot)
+    def _land(self, event: InFlight, slot: int, moved: set[Market]) -> Landing:
+        error, amount_out = self._execute(event, slot, moved)
         self._executed_count += 1
         paid = None if amount_out is None else str(amount_out)
         return Landing(self._executed_count, event.signature, slot, int(time.time()), error, paid, event.record)
 
-    def _execute(self, event: InFlight, slot: int) -> tuple[int | None, int | None]:
+    def _execute(self, event: InFlight, slot: int, moved: set[Market]) -> tuple[int | None, int | None]:
         if event.fate == Fate.FAILS:
             return SIMULATED_FAILURE, None
         swap = swap_of(event.record, self._markets)
@@ -246,6 +248,11 @@ class Chain:
         if fill.amount_out < swap.minimum_out:
             return SLIPPAGE_EXCEEDED, None
         market.settle(slot, fill)
-        position = orjson.dumps([str(part) for part in market.displacement]).decode()
-        self._storage.changes.pools[market.key] = (market.key, slot, position)
+        moved.add(market)
         return None, fill.amount_out
+
+
+def _pool_row(market: Market) -> tuple[bytes, int, str]:
+    # As text: base units may be beyond the 64 bits of SQLite and of JSON's integers.
+    displacement = orjson.dumps([str(part) for part in market.displacement]).decode()
+    return market.key, market.displaced_at, displacement

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 import orjson
 from starlette.responses import Response
 
-from mockdex.answers import answer, refuse
+from mockdex.answers import Answer, refusal, send_answer
 from mockdex.curves import InsufficientLiquidity
 
 if TYPE_CHECKING:
@@ -23,16 +23,39 @@ if TYPE_CHECKING:
 _LARGEST_AMOUNT = 2**64 - 1
 _WHOLE_BPS = 10_000
 _DEFAULT_SLIPPAGE_BPS = "50"
-_HELD_BACK_S = 10
 _PERCENT_DECIMALS = 6
+
+_WRONG_METHOD = refusal(405, "method_not_allowed", "quotes are asked for by GET", (b"allow", b"GET"))
+_LIMITED = refusal(429, "rate_limited", "too many requests", (b"retry-after", b"1"))
+_BROKEN = refusal(500, "internal_error", "the venue has failed")
+_SILENT = refusal(504, "timeout", "the venue did not answer in time")
+_DRY = refusal(422, "insufficient_liquidity", "the pool is dry")
+_UNKNOWN_PAIR = refusal(404, "unknown_pair", "there is no pool for this pair")
+_HELD_BACK_MS = 10_000
 
 
 class InvalidRequest(Exception):
     """The parameters of a quote are not what they must be."""
 
 
-class QuoteEndpoint:
-    """`GET /venues/{venue}/quote` as an ASGI application."""
+class Asked(NamedTuple):
+    """What is asked for, in base units."""
+
+    input_mint: str
+    output_mint: str
+    amount: int
+    slippage_bps: int
+
+
+class Asking(NamedTuple):
+    """A request whose latency and fault are drawn."""
+
+    delay_ms: int
+    outcome: Answer | Asked
+
+
+class QuoteDesk:
+    """Quotes of a venue, however they are asked for: first latency and fault, then the quote of that moment."""
 
     def __init__(self, venue: Venue, markets: Markets, chain: Chain, faults: Faults) -> None:
         self._venue = venue.name
@@ -40,54 +63,57 @@ class QuoteEndpoint:
         self._chain = chain
         self._faults = faults
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request: its latency first, then its fault, or else the quote of that moment."""
-        if scope["method"] != "GET":
-            await refuse(send, 405, "method_not_allowed", "quotes are asked for by GET", (b"allow", b"GET"))
-            return
+    def ask(self, query: bytes) -> Asking:
+        """Take a request by its query string."""
         try:
-            input_mint, output_mint, amount, slippage_bps = _parameters(scope["query_string"])
+            asked = _parameters(query)
         except InvalidRequest as error:
-            await refuse(send, 400, "invalid_request", str(error))
-            return
-        if await self._faulty(receive, send):
-            return
-        found = self._markets.find(self._venue, input_mint, output_mint)
-        if found is None:
-            await refuse(send, 404, "unknown_pair", "there is no pool for this pair")
-            return
-        market, x_to_y = found
-        slot = self._chain.slot
-        try:
-            fill = market.book(slot).fill(amount, x_to_y=x_to_y)
-        except InsufficientLiquidity as error:
-            await refuse(send, 422, "insufficient_liquidity", str(error))
-            return
-        await answer(send, 200, _quote(market, fill, x_to_y=x_to_y, slippage_bps=slippage_bps, slot=slot))
-
-    async def _faulty(self, receive: Receive, send: Send) -> bool:
-        """Wait for the quote's latency; tell whether a fault has answered in its place."""
+            return Asking(0, refusal(400, "invalid_request", str(error)))
         faults, venue = self._faults, self._venue
-        # All decisions at once: their order must not hang on how latencies overlap.
+        # All decisions at once: their numbers must not hang on how latencies overlap.
         limited = faults.strikes("rate_limit_rate", venue)
         broken = faults.strikes("quote_error_rate", venue)
         silent = faults.strikes("quote_timeout_rate", venue)
         dry = faults.strikes("no_liquidity_rate", venue)
         delay_ms = faults.delay_ms("quote_delay_ms", venue)
         if limited:
-            await refuse(send, 429, "rate_limited", "too many requests", (b"retry-after", b"1"))
-            return True
+            return Asking(0, _LIMITED)
         if silent:
-            if not await _left(receive, _HELD_BACK_S):
-                await refuse(send, 504, "timeout", "the venue did not answer in time")
-            return True
-        if delay_ms:
-            await asyncio.sleep(delay_ms / 1000)
-        if broken:
-            await refuse(send, 500, "internal_error", "the venue has failed")
-        elif dry:
-            await refuse(send, 422, "insufficient_liquidity", "the pool is dry")
-        return broken or dry
+            return Asking(_HELD_BACK_MS, _SILENT)
+        return Asking(delay_ms, _BROKEN if broken else _DRY if dry else asked)
+
+    def answer(self, outcome: Answer | Asked) -> Answer:
+        """Answer a request after its latency."""
+        if isinstance(outcome, Answer):
+            return outcome
+        found = self._markets.find(self._venue, outcome.input_mint, outcome.output_mint)
+        if found is None:
+            return _UNKNOWN_PAIR
+        market, x_to_y = found
+        slot = self._chain.slot
+        try:
+            fill = market.book(slot).fill(outcome.amount, x_to_y=x_to_y)
+        except InsufficientLiquidity as error:
+            return refusal(422, "insufficient_liquidity", str(error))
+        return Answer(200, _quote(market, fill, outcome, slot))
+
+
+class QuoteEndpoint:
+    """`GET /venues/{venue}/quote` as an ASGI application."""
+
+    def __init__(self, desk: QuoteDesk) -> None:
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        del receive  # a GET has no body
+        if scope["method"] != "GET":
+            await send_answer(send, _WRONG_METHOD)
+            return
+        asking = self._desk.ask(scope["query_string"])
+        if asking.delay_ms:
+            await asyncio.sleep(asking.delay_ms / 1000)
+        await send_answer(send, self._desk.answer(asking.outcome))
 
 
 class PoolsEndpoint:
@@ -108,19 +134,18 @@ class PoolsEndpoint:
         return Response(orjson.dumps(body), media_type="application/json")
 
 
-def _parameters(query: bytes) -> tuple[str, str, int, int]:
-    """Return input mint, output mint, amount and slippage; raise InvalidRequest."""
-    text = query.decode("latin-1")
+def _parameters(query: bytes) -> Asked:
+    """Read the parameters; raise InvalidRequest."""
     given: dict[str, str] = {}
-    for part in text.split("&"):
+    for part in query.decode("latin-1").split("&"):
         name, _, value = part.partition("=")
-        given[name] = unquote_plus(value)
+        given[name] = unquote_plus(value) if "%" in value or "+" in value else value
     try:
         input_mint, output_mint, amount = given["inputMint"], given["outputMint"], given["amount"]
     except KeyError as missing:
         raise InvalidRequest(f"{missing.args[0]} is missing") from None
     slippage_bps = given.get("slippageBps", _DEFAULT_SLIPPAGE_BPS)
-    return (
+    return Asked(
         input_mint,
         output_mint,
         _number("amount", amount, 1, _LARGEST_AMOUNT),
@@ -134,16 +159,15 @@ def _number(name: str, text: str, least: int, largest: int) -> int:
     raise InvalidRequest(f"{name} is a whole number from {least} to {largest}")
 
 
-def _quote(market: Market, fill: Fill, *, x_to_y: bool, slippage_bps: int, slot: int) -> bytes:
-    source, target = (market.x, market.y) if x_to_y else (market.y, market.x)
+def _quote(market: Market, fill: Fill, asked: Asked, slot: int) -> bytes:
     return orjson.dumps(
         {
-            "inputMint": source.mint,
-            "outputMint": target.mint,
+            "inputMint": asked.input_mint,
+            "outputMint": asked.output_mint,
             "inAmount": str(fill.amount_in),
             "outAmount": str(fill.amount_out),
-            "otherAmountThreshold": str(minimum_out(fill.amount_out, slippage_bps)),
-            "slippageBps": slippage_bps,
+            "otherAmountThreshold": str(minimum_out(fill.amount_out, asked.slippage_bps)),
+            "slippageBps": asked.slippage_bps,
             "priceImpactPct": percent(fill.price_impact_e8),
             "feeAmount": str(fill.fee),
             "pool": market.address,
@@ -161,14 +185,3 @@ def percent(share_e8: int) -> str:
     """Write a share in 1e-8 as percent, without trailing zeros."""
     whole, part = divmod(share_e8, 10**_PERCENT_DECIMALS)
     return f"{whole}.{part:0{_PERCENT_DECIMALS}d}".rstrip("0") if part else str(whole)
-
-
-async def _left(receive: Receive, patience_s: float) -> bool:
-    """Wait, and tell whether the client has gone away meanwhile."""
-    try:
-        async with asyncio.timeout(patience_s):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return False
-    return True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
-from mockdex.answers import BodyTooLarge, answer, hang_up, read_body, refuse
+from mockdex.answers import Answer, BodyTooLarge, hang_up, read_body, refusal, send_answer
 from mockdex.rpc_methods import Deferred, ReplyLost, RpcError
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH = 512
 _LARGEST_BODY_BYTES = 2 * 1024 * 1024
+_WRONG_METHOD = refusal(405, "method_not_allowed", "JSON-RPC is spoken by POST", (b"allow", b"POST"))
+_TOO_LARGE = refusal(413, "body_too_large", f"a request has at most {_LARGEST_BODY_BYTES} bytes")
+_LIMITED = refusal(429, "rate_limited", "too many requests", (b"retry-after", b"1"))
+_UNAVAILABLE = refusal(503, "unavailable", "the node is unavailable")
 _PARSE_ERROR, _INVALID_REQUEST, _METHOD_NOT_FOUND = -32700, -32600, -32601
 
 
@@ -39,23 +43,23 @@ class RpcEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["method"] != "POST":
-            await refuse(send, 405, "method_not_allowed", "JSON-RPC is spoken by POST", (b"allow", b"POST"))
+            await send_answer(send, _WRONG_METHOD)
             return
         try:
             body = await read_body(receive, _LARGEST_BODY_BYTES)
         except BodyTooLarge:
-            await refuse(send, 413, "body_too_large", f"a request has at most {_LARGEST_BODY_BYTES} bytes")
+            await send_answer(send, _TOO_LARGE)
             return
         if body is None:
             return
         if self._faults.strikes("rate_limit_rate"):
-            await refuse(send, 429, "rate_limited", "too many requests", (b"retry-after", b"1"))
+            await send_answer(send, _LIMITED)
         elif self._faults.strikes("rpc_error_rate"):
-            await refuse(send, 503, "unavailable", "the node is unavailable")
+            await send_answer(send, _UNAVAILABLE)
         elif (replies := await self._replies(body)) is None:
             await hang_up(scope, receive)
         else:
-            await answer(send, 200, orjson.dumps(replies))
+            await send_answer(send, Answer(200, orjson.dumps(replies)))
 
     async def _replies(self, body: bytes) -> Any:
         """Work out the answer; None when it is lost."""
@@ -74,7 +78,8 @@ class RpcEndpoint:
     def _call(self, call: Any) -> dict[str, Any] | _Waiting:
         """Return a reply, or what has to be waited for before there is one."""
         fields = cast("dict[str, Any]", call) if isinstance(call, dict) else {}
-        identity, name, params = fields.get("id"), fields.get("method"), fields.get("params") or []
+        identity, name = fields.get("id"), fields.get("method")
+        params: Any = fields.get("params") or []
         if "id" not in fields or not isinstance(name, str) or not isinstance(params, list):
             return _error(identity, _INVALID_REQUEST, "Invalid Request: it has an id, a method and a list of params")
         method = self._calls.get(name)

@@ -104,7 +104,9 @@ class Methods:
         self._driver.wake()
 
         async def wait() -> str:
-            await asyncio.shield(committed)
+            # Not awaited itself: a request that is cancelled must not cancel what others wait for.
+            await asyncio.wait((committed,))
+            committed.result()
             if sent.reply_lost:
                 raise ReplyLost
             return sent.signature

@@ -36,9 +36,14 @@ class Swap(NamedTuple):
     x_to_y: bool
     amount_in: int
     minimum_out: int
-    order_id: str
+    order: bytes
     attempt: int
     owner: bytes
+
+    @property
+    def order_id(self) -> str:
+        """The order's UUID."""
+        return str(UUID(bytes=self.order))
 
     @property
     def input_mint(self) -> str:
@@ -111,7 +116,6 @@ def _instruction(message: Message | MessageV0, markets: Markets) -> tuple[Market
 
 def swap_of(record: bytes, markets: Markets) -> Swap:
     """Decode what the chain keeps of an accepted transaction."""
-    _version, pool, input_mint, amount_in, minimum_out, order_id, attempt = _DATA.unpack_from(record, _OWNER_BYTES)
+    _version, pool, input_mint, amount_in, minimum_out, order, attempt = _DATA.unpack_from(record, _OWNER_BYTES)
     market = markets.by_key[pool]
-    order = str(UUID(bytes=order_id))
     return Swap(market, input_mint == market.x_key, amount_in, minimum_out, order, attempt, record[:_OWNER_BYTES])
