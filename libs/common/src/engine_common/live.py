@@ -17,6 +17,15 @@ _BATCH = 500
 _PAUSE_AFTER_FAILURE_S = 0.5
 
 
+# One command for a batch of (order's channel, wallet's channel, message): a PUBLISH each costs the sender far more CPU.
+_PUBLISH = """
+for i = 1, #ARGV, 3 do
+    redis.call('PUBLISH', ARGV[i], ARGV[i + 2])
+    redis.call('PUBLISH', ARGV[i + 1], ARGV[i + 2])
+end
+"""
+
+
 def order_channel(order_id: UUID) -> str:
     """Return the channel that carries the order's events."""
     return f"order:{order_id}"
@@ -37,6 +46,7 @@ class Publisher:
 
     def __init__(self, client: "redis.Redis") -> None:
         self._client = client
+        self._script = client.register_script(_PUBLISH)
         self._buffer: deque[tuple[str, str, bytes]] = deque(maxlen=_BUFFER)
         self._sender: asyncio.Task[None] | None = None
 
@@ -65,9 +75,7 @@ class Publisher:
             self._sender = None
 
     async def _send_batch(self) -> None:
-        pipeline = self._client.pipeline(transaction=False)
+        arguments: list[str | bytes] = []
         for _ in range(min(_BATCH, len(self._buffer))):
-            order, wallet, message = self._buffer.popleft()
-            pipeline.publish(order, message)
-            pipeline.publish(wallet, message)
-        await pipeline.execute()
+            arguments += self._buffer.popleft()
+        await self._script(args=arguments)

@@ -140,9 +140,8 @@ def settings_table(*classes: type[Settings]) -> str:
             if variable in seen:
                 continue
             seen.add(variable)
-            meaning = (field.description or "").replace("|", "\\|")
-            if others:
-                meaning += f" (also {', '.join(f'`{other}`' for other in others)})"
+            also = f"(also {', '.join(f'`{other}`' for other in others)})" if others else ""
+            meaning = f"{field.description or ''} {also}".strip().replace("|", "\\|")
             required = field.is_required() or _required_in_production(field)
             rows.append(f"| `{variable}` | {_default_cell(field)} | {meaning} | {'yes' if required else ''} |")
     return "\n".join(rows) + "\n"

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import resource
 import signal
 import sys
 
@@ -10,6 +9,7 @@ import uvloop
 from solders.keypair import Keypair
 
 from engine_common import telemetry
+from engine_common.runtime import prepare_process
 from engine_common.settings import load_or_exit
 from engine_worker.process import WorkerProcess
 from engine_worker.settings import WorkerSettings
@@ -21,8 +21,8 @@ def main() -> None:
     """Execute orders until SIGTERM or SIGINT."""
     settings = load_or_exit(WorkerSettings)
     wallet = _wallet(settings)
-    _allow_many_sockets()
     telemetry.start("engine-worker", settings)
+    prepare_process()
     try:
         uvloop.run(_serve(settings, wallet))
     finally:
@@ -34,12 +34,6 @@ def _wallet(settings: WorkerSettings) -> Keypair:
         return Keypair.from_base58_string(settings.engine_wallet_key.get_secret_value())
     except ValueError:
         sys.exit("ENGINE_WALLET_KEY is not a base58 keypair of 64 bytes: set it to one, as Solana's tools write it.")
-
-
-def _allow_many_sockets() -> None:
-    """Every order in flight may hold a connection to each venue, and many systems begin with 1024 files a process."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(settings: WorkerSettings, wallet: Keypair) -> None:

@@ -85,7 +85,7 @@ class GroupCommit(Generic[Item, Result]):
         sent until then, and OutcomeUnknown when it was and no answer came.
         """
         loop = asyncio.get_running_loop()
-        entry = _Entry[Item, Result](item, self._key(item), loop.create_future(), tracing.current())
+        entry: _Entry[Item, Result] = _Entry(item, self._key(item), loop.create_future(), tracing.current())
         self._waiting.append(entry)
         if self._flusher is None:
             # In a context of its own: a flush belongs to no single trace, its span is linked to those of its items.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+from opentelemetry.trace import StatusCode
 from opentelemetry.util.http import parse_excluded_urls
 
 from engine_common.telemetry.context import Bound, TraceContext
@@ -76,6 +77,8 @@ class ExceptionRecorder:
         try:
             await self.app(scope, receive, send)
         except Exception as error:
-            if scope["type"] == "http":  # a WebSocket's span is still open when the exception reaches it
-                trace.get_current_span().record_exception(error)
+            span = trace.get_current_span()
+            if scope["type"] == "http" and span.is_recording():  # a WebSocket's span is open when the error reaches it
+                span.record_exception(error)
+                span.set_status(StatusCode.ERROR, type(error).__name__)
             raise

@@ -64,7 +64,10 @@ class Bound(AbstractContextManager[Span]):
         return INVALID_SPAN
 
     def __exit__(self, *_: object) -> None:
-        bound.reset(self._token)
+        try:
+            bound.reset(self._token)
+        except ValueError:  # a generator closed by another task: that task's context was never ours
+            return
 
 
 class Unbound(AbstractContextManager[Span]):

@@ -24,27 +24,32 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
 THROTTLED_FOR_S = 300.0
+_DROPS_SPANS = "opentelemetry.sdk._shared_internal"
 
 log: FilteringBoundLogger = structlog.get_logger()
 _writer = Writer(fd=1)
+_chain: list[Processor] = []  # changed in place, because loggers keep it once they are used
 
 
 def configure(service: str, level: str = "info", fmt: str = "json") -> None:
-    """Send all logs of this process from the given level on to stdout, as `json` lines or for people (`console`)."""
+    """Send all logs of this process from the given level on to stdout, as `json` lines or for people (`console`).
+
+    Call it before uvicorn starts, and start that with `log_config=None`: otherwise it goes its own way.
+    """
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    chain: list[Processor] = [
+    _chain[:] = [
         structlog.contextvars.merge_contextvars,
         _Frame(service),
         *(_console() if fmt == "console" else (structlog.processors.format_exc_info, _json)),
         _hide_passwords,
     ]
     structlog.configure(
-        processors=chain,
+        processors=_chain,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
-    _route_standard_library(_Handler(chain), threshold)
+    _route_standard_library(_Handler(), threshold)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
 
@@ -83,11 +88,11 @@ def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> byt
     try:
         return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a number beyond 64 bits, half a surrogate pair: slower, but a log call never fails
-        return json.dumps(event, default=str).encode()
+        return json.dumps(event, default=str, separators=(",", ":")).encode()
 
 
 # In the rendered line, so that no value escapes however deep it lies; `\\.` is an escaped character of a JSON string.
-_PASSWORD = re.compile(rb'(://[^\s/"\\@:]*:)(?:\\.|[^\s/"\\])*@|(\bpassword=)(?:\\.|[^\s&"\\])+')
+_PASSWORD = re.compile(rb'(://[^\s/"\\@:]*:)(?:\\.|[^\s/"\\])*@|(\bpassword=)(?:\'[^\']*\'|(?:\\.|[^\s&"\\])+)')
 
 
 def _hide_passwords(_logger: object, _method: str, rendered: Any) -> bytes:
@@ -125,16 +130,12 @@ def _route_standard_library(handler: logging.Handler, threshold: int) -> None:
 class _Handler(logging.Handler):
     """Carries the standard library's records through the same chain."""
 
-    def __init__(self, chain: list[Processor]) -> None:
-        super().__init__()
-        self._chain = chain
-
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line: Any = {"event": record.getMessage(), "logger": record.name}
             if record.exc_info:
                 line["exc_info"] = record.exc_info
-            for processor in self._chain:
+            for processor in _chain:
                 line = processor(None, record.levelname.lower(), line)
             _writer.write(line)
         except Exception:  # noqa: BLE001 - as in every logging.Handler: a log call never fails
@@ -155,6 +156,9 @@ class _Throttle(logging.Filter):
         if now < self._silent_until.get(record.name, 0.0):
             return False
         self._silent_until[record.name] = now + THROTTLED_FOR_S
+        if record.name == _DROPS_SPANS:
+            # It speaks for each span it drops, and that costs more than the span: once in a process has to do.
+            logging.getLogger(_DROPS_SPANS).setLevel(logging.ERROR)
         return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -14,7 +13,7 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
@@ -42,40 +41,44 @@ def wanted(signal: Literal["traces", "metrics"]) -> bool:
 
 def tracer_provider(service: str, exporter: SpanExporter | None) -> TracerProvider | None:
     """Start to record spans for the exporter, or else for the OTLP endpoint if there is one."""
-    processor = SimpleSpanProcessor(exporter) if exporter else _started("traces", _batches)
-    if processor is None:
-        return None
+    if exporter is not None:
+        return _recording(service, SimpleSpanProcessor(exporter))
+    provider = _started("traces", lambda: _recording(service, BatchSpanProcessor(OTLPSpanExporter())))
+    if provider is not None:
+        trace.set_tracer_provider(provider)  # for libraries that trace by themselves
+    return provider
+
+
+def _recording(service: str, processor: SpanProcessor) -> TracerProvider:
     # The stable names of attributes instead of those on their way out; read at the first instrumentation.
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     provider = TracerProvider(resource=resource(service), shutdown_on_exit=False)
     provider.add_span_processor(processor)
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # it can be set once in a process
-        trace.set_tracer_provider(provider)
     return provider
 
 
 def metric_reader() -> MetricReader | None:
     """Start to send metrics to the OTLP endpoint if there is one."""
-    return _started("metrics", _periodic)
+    return _started("metrics", lambda: PeriodicExportingMetricReader(OTLPMetricExporter()))
 
 
 def instrument_http_client(provider: TracerProvider) -> None:
     """Record a client span for every request of the aiohttp sessions made from now on."""
-    instrumentor = AioHttpClientInstrumentor()
-    if instrumentor.is_instrumented_by_opentelemetry:
-        instrumentor.uninstrument()
-    instrumentor.instrument(tracer_provider=provider)
+    leave_http_client()
+    AioHttpClientInstrumentor().instrument(tracer_provider=provider)
+
+
+def leave_http_client() -> None:
+    """Record nothing of the aiohttp sessions made from now on."""
+    if AioHttpClientInstrumentor().is_instrumented_by_opentelemetry:
+        AioHttpClientInstrumentor().uninstrument()
 
 
 def resource(service: str) -> Resource:
     """Describe this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
     detected = Resource.create()
     stated = {key for key, value in detected.attributes.items() if not str(value).startswith("unknown_service")}
-    own = {
-        SERVICE_NAME: service,
-        SERVICE_VERSION: __version__,
-        SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}",
-    }
+    own = {SERVICE_NAME: service, SERVICE_VERSION: __version__}
     return detected.merge(Resource({key: value for key, value in own.items() if key not in stated}))
 
 
@@ -89,14 +92,6 @@ def finish(shutdowns: Sequence[Callable[[], object]]) -> None:
         thread.join(max(0.0, deadline - time.monotonic()))
     if any(thread.is_alive() for thread in threads):
         _log.warning("the OTLP endpoint did not take the last spans or metrics within %.0f s", FLUSH_SECONDS)
-
-
-def _batches() -> SpanProcessor:
-    return BatchSpanProcessor(OTLPSpanExporter())
-
-
-def _periodic() -> MetricReader:
-    return PeriodicExportingMetricReader(OTLPMetricExporter())
 
 
 def _started(signal: Literal["traces", "metrics"], start: Callable[[], T]) -> T | None:

@@ -52,7 +52,7 @@ class ProbeServer:
         self._task = asyncio.create_task(server.serve(sockets=[listener]), name="probes")
 
     async def close(self) -> None:
-        """Stop to serve."""
+        """Stop serving and free the port."""
         self._server.should_exit = True
         await self._task
 

@@ -45,22 +45,31 @@ class Writer:
 
     def _start(self) -> None:
         with self._starting:
-            if not self._started:
+            if self._started:
+                return
+            thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is shutting down and starts no more threads
+                self._write_some()
+            else:
                 self._started = True
-                threading.Thread(target=self._run, args=(self._waiting,), name="log-writer", daemon=True).start()
 
-    def _run(self, waiting: queue.SimpleQueue[bytes | threading.Event]) -> None:
+    def _run(self) -> None:
         while True:
-            items = [waiting.get()]
-            while len(items) < _BATCH and not waiting.empty():
-                items.append(waiting.get())
-            self._put(b"".join(item + b"\n" for item in items if isinstance(item, bytes)))
-            if dropped := self._dropped:
-                self._dropped -= dropped
-                self._put(b'{"level":"warning","event":"log lines were dropped","count":%d}\n' % dropped)
-            for item in items:
-                if isinstance(item, threading.Event):
-                    item.set()
+            self._write_some()
+
+    def _write_some(self) -> None:
+        items = [self._waiting.get()]
+        while len(items) < _BATCH and not self._waiting.empty():
+            items.append(self._waiting.get())
+        self._put(b"".join(item + b"\n" for item in items if isinstance(item, bytes)))
+        if dropped := self._dropped:
+            self._dropped -= dropped
+            self._put(b'{"level":"warning","event":"log lines were dropped","count":%d}\n' % dropped)
+        for item in items:
+            if isinstance(item, threading.Event):
+                item.set()
 
     def _put(self, data: bytes) -> None:
         rest = memoryview(data)

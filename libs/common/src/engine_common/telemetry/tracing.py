@@ -68,7 +68,10 @@ def shutdown() -> None:
 def release() -> list[Callable[[], object]]:
     """Record nothing more; return what is still to be called to send what is recorded."""
     provider, _recording.provider, _recording.tracer = _recording.provider, None, None
-    return [] if provider is None else [provider.shutdown]
+    if provider is None:
+        return []
+    otlp.leave_http_client()
+    return [provider.shutdown]
 
 
 def current() -> TraceContext | None:
