@@ -11,6 +11,7 @@ EngineError
 │   ├── SwapRejected         the swap landed with any other error (final)
 │   └── DexUnavailable       the venues stayed unreachable beyond the patience (final)
 └── StoreError
+    ├── StoreRefused         a row was refused for what it holds; nothing of it was written
     ├── StoreUnavailable     nothing was written
     └── OutcomeUnknown       sent, and no answer came: it may have been written
 """
@@ -89,6 +90,10 @@ class DexUnavailable(Verdict):
 
 class StoreError(EngineError):
     """PostgreSQL did not do what was asked."""
+
+
+class StoreRefused(StoreError):
+    """PostgreSQL refused a row for what it holds: a constraint, a trigger or a value it cannot keep."""
 
 
 class StoreUnavailable(StoreError):

@@ -88,7 +88,12 @@ class Engine:
                 await self.carry(order, woken_by)
 
     async def carry(self, order: Order, woken_by: str | None = None) -> None:
-        """Execute the order, unless this or a later lease of it is carried already; an earlier one is ended first."""
+        """Execute the order, unless this or a later lease of it is carried already; an earlier one is ended first.
+
+        A stopping engine starts nothing: what it still claims is released with the rest.
+        """
+        if self._stopping.is_set():
+            return
         carried = self._carried.get(order.id)
         if carried is not None:
             if carried.epoch >= order.lease_epoch:
@@ -122,7 +127,7 @@ class Engine:
             if order_id in self._claiming or (carried is not None and carried.epoch >= epoch):
                 continue
             order = await self._claims.read_own(order_id)
-            if order is not None and not order.terminal and not self._stopping.is_set():
+            if order is not None and not order.terminal:
                 await self.carry(order)
 
     async def stop(self, within_s: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from engine_common.errors import DexUnavailable, UnexpectedError, Unreachable, Verdict
+from engine_common.errors import DexUnavailable, StoreRefused, UnexpectedError, Unreachable, Verdict
 from engine_common.orders import Order, timestamp
 from engine_common.store.door import Move, Moved, SignedSwap, from_order
 from engine_common.telemetry import tracing
@@ -145,7 +145,14 @@ class Execution:
         """Commit the move and go on from it; if it did not come back, go on from what is stored."""
         if self._lease_is_doubtful() and not await self._still_as_known():
             return
-        moved = await self._store.move(move)
+        try:
+            moved = await self._store.move(move)
+        except StoreRefused as error:
+            log.exception("order %s: PostgreSQL refused its move to %s", self.order.id, move.target)
+            if self.order.status is Status.SUBMITTED or move.outcome is not None:
+                raise
+            await self._commit(self._ending(UnexpectedError(f"the move to {move.target} was refused: {error}")))
+            return
         if moved is None:
             await self._reread()
             return

@@ -1,6 +1,7 @@
 """One handler a state: each looks at an order and returns the one move that advances it, or raises why it cannot."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,10 @@ from engine_common.tokens import execution_price, to_display
 from engine_common.transitions import Status
 from engine_worker import measurements
 from engine_worker.confirmation import Confirmations
-from engine_worker.ports import Chain, Clock, QuoteRequest, Signer, Store, Venue
+from engine_worker.ports import Chain, Clock, Quote, QuoteRequest, Signer, Store, Venue
 from engine_worker.routing import Answer, choose
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,14 @@ async def route(order: Order, _swap: SignedSwap | None, tools: Tools) -> Move:
 
 async def _ask(venue: Venue, request: QuoteRequest, clock: Clock) -> Answer:
     began = clock.monotonic()
-    quote, failure = None, None
+    quote: Quote | None = None
+    failure: Exception | None = None
     try:
         quote = await venue.quote(request)
     except (NoLiquidity, Unreachable) as error:
+        failure = error
+    except Exception as error:
+        log.exception("%s failed to quote in a way nobody foresaw; the others decide", venue.name)
         failure = error
     took_s = clock.monotonic() - began
     measurements.record_quote(venue.name, took_s, failure)

@@ -32,15 +32,12 @@ class Route:
 def choose(order: Order, answers: Sequence[Answer]) -> Route:
     """Return the route with the most output; of equal ones, that of the venue named first.
 
-    A venue that failed takes no part. Raises Unreachable when no venue quoted and one of them may yet,
-    NoLiquidity when none can, SlippageExceeded when the best is below the order's floor.
+    A venue that failed takes no part. Raises SlippageExceeded when the best is below the order's floor; when no venue
+    quoted, Unreachable if one of them may yet, an unexpected error if there was one, and NoLiquidity otherwise.
     """
     quotes = [answer.quote for answer in answers if answer.quote is not None]
     if not quotes:
-        silent = [answer for answer in answers if isinstance(answer.error, Unreachable)]
-        if silent:
-            raise Unreachable("; ".join(f"{answer.venue}: {answer.error}" for answer in silent))
-        raise NoLiquidity("; ".join(f"{answer.venue}: {answer.error}" for answer in answers))
+        raise _why_not(answers)
     best = max(quotes, key=lambda quote: quote.amount_out)
     floor = best.minimum_out if order.min_amount_out is None else order.min_amount_out
     if best.amount_out < floor:
@@ -50,6 +47,14 @@ def choose(order: Order, answers: Sequence[Answer]) -> Route:
             f"is below the order's floor of {to_display(floor, token)}"
         )
     return Route(best, floor, _document(order, answers, best, _reason(quotes, answers, best)))
+
+
+def _why_not(answers: Sequence[Answer]) -> Exception:
+    said = "; ".join(f"{answer.venue}: {answer.error}" for answer in answers)
+    errors = [answer.error for answer in answers if answer.error is not None]
+    if any(isinstance(error, Unreachable) for error in errors):
+        return Unreachable(said)
+    return next((error for error in errors if not isinstance(error, NoLiquidity)), NoLiquidity(said))
 
 
 def _reason(quotes: Sequence[Quote], answers: Sequence[Answer], best: Quote) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import psycopg
 
-from engine_common.errors import OutcomeUnknown, StoreUnavailable
+from engine_common.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
 from engine_common.store.pool import TROUBLE
 from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
@@ -81,8 +81,8 @@ class GroupCommit(Generic[Item, Result]):
     async def submit(self, item: Item, *, within_s: float | None = None) -> Result:
         """Return the item's result once it is committed.
 
-        Raises the database's own error when it refuses the item; with `within_s`, StoreUnavailable when nothing was
-        sent until then, and OutcomeUnknown when it was and no answer came.
+        Raises StoreRefused when the database refuses the item; with `within_s`, StoreUnavailable when nothing was sent
+        until then, and OutcomeUnknown when it was and no answer came.
         """
         loop = asyncio.get_running_loop()
         entry: _Entry[Item, Result] = _Entry(item, self._key(item), loop.create_future(), tracing.current())
@@ -164,7 +164,7 @@ class GroupCommit(Generic[Item, Result]):
                     entry.answer.set_result(result)
             return
         if len(batch) == 1:
-            _fail(batch, refusal)
+            _fail(batch, StoreRefused(str(refusal)))
             return
         middle = len(batch) // 2
         await self._flush(connection, batch[:middle])
