@@ -115,3 +115,15 @@ def start_stack(tmp_path: Path) -> Iterator[Callable[..., RunningStack]]:
     yield start
     for stack in stacks:
         stack.close()
+
+
+@pytest.fixture(scope="module")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Run a stack for the tests that do not stop it: two apis, two workers that have a child each."""
+    root = tmp_path_factory.mktemp("shared") / "a stack"
+    stack = RunningStack(root, WORKERS="2", APIS="2", ANY_SETTING="17", STANDIN_FORKING="engine_worker")
+    try:
+        stack.until("^ready: ")
+        yield stack
+    finally:
+        stack.close()

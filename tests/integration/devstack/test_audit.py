@@ -2,7 +2,7 @@ import asyncio
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devstack import servers
 from devstack.audit import DatabaseUnreadable, audit, report
 from devstack.ledger import LedgerUnreadable
-from engine_common.migrate import migrate
 
 LAST_LINE = "lost 0, doubled 0, unexplained 0"
 
@@ -58,24 +56,6 @@ async def dex_url(chain: Chain) -> AsyncIterator[str]:
     app.router.add_get("/ledger", chain.answer)
     async with TestServer(app) as server:
         yield str(server.make_url("/"))
-
-
-@pytest.fixture(scope="module")
-def migrated_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a server whose default database has the schema."""
-    with servers.postgres(tmp_path_factory.mktemp("audit")) as url:
-        migrate(url)
-        yield url
-
-
-@pytest.fixture
-def database_url(migrated_server: str) -> str:
-    """Make a database without orders."""
-    name = f"test_{uuid.uuid4().hex}"
-    template = migrated_server.rsplit("/", 1)[0] + "/template1"
-    with psycopg.connect(template, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE postgres")
-    return migrated_server.rsplit("/", 1)[0] + f"/{name}"
 
 
 @pytest.fixture
@@ -243,12 +223,12 @@ async def test_an_audit_without_a_stack_says_how_to_get_one(tmp_path: Path) -> N
     )
 
 
-async def test_what_cannot_be_read_is_named(dex_url: str, database_url: str) -> None:
+async def test_what_cannot_be_read_is_named(dex_url: str, database_url: str, empty_database_url: str) -> None:
     """A dead database, one without orders and a dead DEX are told apart."""
     with pytest.raises(DatabaseUnreadable, match="cannot be used"):
         await audit("postgresql://postgres@127.0.0.1:1/postgres", dex_url)
     with pytest.raises(DatabaseUnreadable, match="never migrated"):
-        await audit(database_url.rsplit("/", 1)[0] + "/template1", dex_url)
+        await audit(empty_database_url, dex_url)
     with pytest.raises(LedgerUnreadable, match=r"http://127\.0\.0\.1:1/ledger"):
         await audit(database_url, "http://127.0.0.1:1")
 

@@ -124,16 +124,14 @@ def stop(children: Sequence[Child], patience_s: float, hurry: Callable[[], bool]
         child.kill_rest()
 
 
-def run_to_end(program: Program, log: Path, given_up: Callable[[], bool] = lambda: False) -> None:
-    """Run a program that ends by itself; when given_up says so it is stopped.
+def run_to_end(program: Program, log: Path) -> None:
+    """Run a program that ends by itself.
 
     Raises DiskFull or ProcessFailed, with the tail of its log, when it fails.
     """
     child = start(program, log)
     try:
-        while not child.wait(0.05):
-            if given_up():
-                return
+        child.wait(None)
     finally:
         child.stop(1.0)
     if child.exit_code != 0:

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from devstack import audit as auditing
-from devstack import demo as showing
 from devstack.faults import StackError, explain
 from devstack.layout import Layout
 from devstack.settings import StackSettings
@@ -35,14 +33,14 @@ def up() -> None:
         except StopRequested:
             pass
         finally:
-            _say("stopping")
             stack.down()
-            _say("stopped")
 
 
 @app.command()
 def demo() -> None:
     """Show the system by a few orders, with a stack of its own that leaves nothing behind."""
+    from devstack import demo as showing  # noqa: PLC0415 - slow to import, and `up` does without
+
     raise typer.Exit(showing.run())
 
 
@@ -51,6 +49,8 @@ def audit(
     settled: Annotated[bool, typer.Option("--settled", help="Fail also while any order is unfinished.")] = False,
 ) -> None:
     """Compare the orders with the chain's ledger."""
+    from devstack import audit as auditing  # noqa: PLC0415 - slow to import, and `up` does without
+
     verdict = asyncio.run(auditing.audit(*auditing.addresses(load_or_exit(StackSettings))))
     for line in auditing.report(verdict):
         _say(line)

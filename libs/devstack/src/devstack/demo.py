@@ -17,7 +17,7 @@ from rich.console import Console
 from devstack import audit as auditing
 from devstack import waterfall
 from devstack.demo_orders import Client, FollowedOrder, demo_orders
-from devstack.demo_view import LiveStates, route_table, working
+from devstack.demo_view import LiveStates, route_table, why, working
 from devstack.faults import StackError
 from devstack.layout import Layout
 from devstack.otlp_sink import OtlpSink, Span
@@ -33,6 +33,7 @@ _TRACE_WITHIN_S = 8.0
 _TRACE_QUIET_S = 1.0  # a trace is complete when nothing was added to it for so long
 _SHOWN_SPANS = 40
 _INTERRUPTED = 130
+_WIDTH_OF_A_FILE = 120
 # What a person may have set for another stack. Settings of engine and mock DEX, such as a failure rate, are welcome.
 _NOT_PASSED = frozenset(
     {"API_HOST", "API_KEYS", "API_KEYS_FILE", "DATABASE_URL", "DEX_URL", "ENGINE_WALLET_KEY", "ENV", "METRICS_PORT"}
@@ -46,6 +47,8 @@ def run() -> int:
     Raises StackError in one of its forms.
     """
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_FILE
     directory = Path(tempfile.mkdtemp(prefix="order-engine-demo-"))
     demo = Demo(console, Layout(directory))
     on_stop_signals(demo.interrupt, demo.insist)
@@ -59,7 +62,7 @@ def run() -> int:
         return _INTERRUPTED
     finally:
         if kept:
-            console.print(f"The demo did not end as it should; its logs are kept in {directory}/logs.")
+            console.print(f"The demo did not end as it should; its logs are in {directory}/logs.", soft_wrap=True)
         else:
             shutil.rmtree(directory, ignore_errors=True)
     return 0 if good else 1
@@ -104,7 +107,7 @@ class Demo:
         return good
 
     async def _with_stack(self) -> bool:
-        stack = Stack(_settings(self._layout.root), self._layout, self._console.print, _environ(self._sink.url))
+        stack = Stack(_settings(self._layout.root), self._layout, self._say, _environ(self._sink.url))
         self._stack, self._loop = stack, asyncio.get_running_loop()
         ready = asyncio.Event()
         keeper = asyncio.create_task(asyncio.to_thread(_keep, stack, partial(_set_from_thread, ready, self._loop)))
@@ -116,7 +119,7 @@ class Demo:
         finally:
             trouble.cancel()
             stack.request_stop()
-            with working(self._console, "stopping everything"), suppress(StackError):  # told by `trouble` already
+            with suppress(StackError):  # `trouble` has told it already
                 await keeper
 
     async def _trouble(self, keeper: asyncio.Task[None]) -> None:
@@ -153,15 +156,16 @@ class Demo:
                         group.create_task(place_and_follow(order))
         for order in self._orders:
             if order.error:
-                self._console.print(f"{order.order_id[-8:]} {order.status}: {order.error}")
+                self._console.print(f"{order.short_id} {order.status}: {order.error}")
             if not order.finished:
-                self._console.print(f"{order.order_id[-8:]} did not finish within {_ORDERS_WITHIN_S:.0f} s")
+                self._console.print(f"{order.short_id} did not finish within {_ORDERS_WITHIN_S:.0f} s")
 
     def _explain(self, order: FollowedOrder, snapshot: Mapping[str, Any]) -> None:
-        self._title(f"the route of {order.order_id[-8:]}: {order.amount_in} {order.token_in} → {order.token_out}")
+        self._title(f"the route of {order.short_id}: {order.amount_in} {order.token_in} → {order.token_out}")
         if snapshot["routing"]:
             self._console.print(route_table(snapshot))
-        self._console.print(f"transaction {snapshot['txHash']}")
+            self._console.print(why(snapshot))
+        self._console.print(f"transaction {snapshot['txHash']}", soft_wrap=True)
 
     async def _show_trace(self, trace_id: str) -> None:
         spans = await self._complete_trace(trace_id)
@@ -183,6 +187,9 @@ class Demo:
         for line in auditing.report(verdict):
             self._console.print(line)
         return verdict.clean and verdict.unfinished == 0
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True)
 
     def _title(self, text: str) -> None:
         self._console.print(f"\n{text}", style="bold")

@@ -28,7 +28,6 @@ class FollowedOrder:
     token_out: str
     amount_in: str
     min_amount_out: str | None = None
-    remark: str = ""
     order_id: str = ""
     status: str = "new"
     attempt: int = 1
@@ -52,6 +51,11 @@ class FollowedOrder:
         return body | ({"minAmountOut": self.min_amount_out} if self.min_amount_out else {})
 
     @property
+    def short_id(self) -> str:
+        """The end of its id: enough to tell ten orders apart."""
+        return self.order_id[-8:]
+
+    @property
     def finished(self) -> bool:
         """Whether nothing more can happen to it."""
         return self.status in TERMINAL
@@ -66,8 +70,7 @@ class FollowedOrder:
         self.seq, self.status, self.attempt = event["seq"], event["status"], event["attempt"]
         self.seen.append(self.status)
         data: Mapping[str, Any] = event.get("data") or {}
-        routing: Mapping[str, Any] = data.get("routing") or data
-        self.venue = routing.get("chosen") or self.venue
+        self.venue = data.get("venue") or self.venue
         self.amount_out = data.get("amountOut") or self.amount_out
         self.error = "" if self.status == "confirmed" else data.get("errorReason") or self.error
         if self.finished:
@@ -85,8 +88,8 @@ def demo_orders() -> list[FollowedOrder]:
         FollowedOrder("carol", "RAY", "SOL", "75.25"),
         FollowedOrder("dave", "PYTH", "USDC", "9000"),
         FollowedOrder("dave", "mSOL", "SOL", "10.000000001"),
-        FollowedOrder("erin", "SOL", "USDC", "5000", remark="large: see its price impact"),
-        FollowedOrder("erin", "SOL", "USDC", "1", min_amount_out="1000000", remark="asks for more than anybody gives"),
+        FollowedOrder("erin", "SOL", "USDC", "5000"),
+        FollowedOrder("erin", "SOL", "USDC", "1", min_amount_out="1000000"),
     ]
 
 

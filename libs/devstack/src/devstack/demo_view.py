@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.text import Text
 from devstack.demo_orders import FollowedOrder
 
 _PATH = ("queued", "routing", "building", "submitted", "confirmed")
+_WIDE = 100  # characters, from which on there is room for everything
 _COLOURS = {"confirmed": "green", "failed": "red", "cancelled": "yellow"}
 
 
@@ -36,27 +38,22 @@ class LiveStates:
     def changed(self, order: FollowedOrder) -> None:
         """Show that an order has moved; a terminal shows it with its next refresh."""
         if not self._console.is_terminal:
-            again = f" (attempt {order.attempt})" if order.attempt > 1 else ""
-            line = f"{order.seconds:5.1f} s  {order.order_id[-8:]}  {_swap(order):<26} {order.status}{again}"
+            again = f", attempt {order.attempt}" if order.attempt > 1 else ""
+            line = f"{order.seconds:5.1f} s  {order.short_id}  {_swap(order):<26} {order.status}{again}"
             self._console.print(line)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("order", "wallet", "swap", "state"):
+        wide = self._console.width >= _WIDE
+        for name in ("order", *(("wallet",) if wide else ()), "swap", "state"):
             table.add_column(name, no_wrap=True)
         table.add_column("venue", no_wrap=True, min_width=7)
-        table.add_column("received", no_wrap=True, justify="right", min_width=16)
+        table.add_column("received", no_wrap=True, justify="right", min_width=15)
         table.add_column("s", no_wrap=True, justify="right", min_width=4)
         for order in self._orders:
-            table.add_row(
-                order.order_id[-8:],
-                order.wallet,
-                _swap(order),
-                _state(order),
-                order.venue,
-                order.amount_out,
-                f"{order.seconds:.1f}",
-            )
+            wallet = (order.wallet,) if wide else ()
+            seconds = f"{order.seconds:.1f}"
+            table.add_row(order.short_id, *wallet, _swap(order), _state(order), order.venue, order.amount_out, seconds)
         return table
 
 
@@ -68,27 +65,37 @@ def _state(order: FollowedOrder) -> Text:
     colour = _COLOURS.get(order.status, "cyan")
     reached = _PATH.index(order.status) + 1 if order.status in _PATH else 0
     dots = "●" * reached + "○" * (len(_PATH) - reached) if order.status in _PATH else "✗" * len(_PATH)
-    again = f" (try {order.attempt})" if order.attempt > 1 else ""
-    return Text(f"{dots} {order.status}{again}", style=colour)
+    return Text(f"{dots} {order.status}", style=colour)
 
 
 def route_table(order: Mapping[str, Any]) -> Table:
     """Return the quotes of all venues for an order, the chosen one marked."""
     routing: Mapping[str, Any] = order["routing"]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("venue")
-    for name in ("out", "fee", "price impact", "answered in"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    table.add_column("venue", no_wrap=True)
+    for name in (f"{order['tokenOut']} out", f"{order['tokenIn']} fee", "price impact", "answered in"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for quote in routing["quotes"]:
         chosen = quote["venue"] == routing["chosen"]
-        numbers = ["", "", "", ""]
-        if quote["error"] is None:
-            out, fee = f"{quote['amountOut']} {order['tokenOut']}", f"{quote['feeAmount']} {order['tokenIn']}"
-            numbers = [out, fee, f"{quote['priceImpactPct']} %", f"{quote['latencyMs']} ms"]
-        remark = f"◀ chosen: {routing['reason']}" if chosen else quote["error"] or ""
-        table.add_row(quote["venue"], *numbers, remark, style="green" if chosen else "")
+        remark = "◀ chosen" if chosen else quote["error"] or ""
+        table.add_row(quote["venue"], *_numbers(quote), remark, style="green" if chosen else "")
     return table
+
+
+def why(order: Mapping[str, Any]) -> str:
+    """Say why the chosen venue won, and by how much."""
+    routing: Mapping[str, Any] = order["routing"]
+    outputs = {quote["venue"]: Decimal(quote["amountOut"]) for quote in routing["quotes"] if quote["error"] is None}
+    best = outputs.pop(routing["chosen"])
+    margins = [f", {best - output:f} {order['tokenOut']} more than {venue}" for venue, output in outputs.items()]
+    return f"{routing['chosen']}: {routing['reason']}{''.join(margins)}"
+
+
+def _numbers(quote: Mapping[str, Any]) -> list[str]:
+    if quote["error"] is not None:
+        return ["", "", "", ""]
+    return [quote["amountOut"], quote["feeAmount"], f"{quote['priceImpactPct']} %", f"{quote['latencyMs']} ms"]
 
 
 def working(console: Console, what: str) -> AbstractContextManager[object]:

@@ -58,12 +58,19 @@ class Supervisor:
         self._hurry.set()
 
     def run_to_end(self, program: Program) -> None:
-        """Run a program that ends by itself.
+        """Run a program that ends by itself, and watch over the others meanwhile.
 
         Raises StopRequested, DiskFull or ProcessFailed.
         """
-        children.run_to_end(program, self._layout.log(program.name), self._stopping.is_set)
-        self._check_stop()
+        child = children.start(self._marked(program), self._layout.log(program.name))
+        try:
+            while not child.wait(_POLL_S):
+                self._check_stop()
+                self._tick(self._fail_if_hopeless)
+        finally:
+            child.stop(1.0)
+        if child.exit_code != 0:
+            raise children.failure(child)
 
     def launch(self, programs: Sequence[Program]) -> None:
         """Start programs, and leave it to `wait_until_ready` to see what becomes of them."""
@@ -94,6 +101,9 @@ class Supervisor:
     def stop(self) -> None:
         """Stop everything, programs of the highest stage first; leaves no process behind."""
         self._stopping.set()
+        if not self._members:
+            return
+        self._say("stopping")
         by_stage = sorted(self._members, key=lambda member: -member.program.stage)
         for _, stage in groupby(by_stage, key=lambda member: member.program.stage):
             running = [member.child for member in stage if member.child]
@@ -101,6 +111,7 @@ class Supervisor:
             children.stop(running, patience_s, self._hurry.is_set)
         self._layout.withdraw(*(f"{member.program.name}.pid" for member in self._members))
         self._members.clear()
+        self._say("stopped")
 
     def _check_stop(self) -> None:
         if self._stopping.is_set():

@@ -15,9 +15,11 @@ PORTS = {"engine_api": "API_PORT", "mockdex": "MOCKDEX_PORT", "engine_worker": "
 class Answer(http.server.BaseHTTPRequestHandler):
     """Says that the stand-in is ready, whatever it is asked."""
 
+    deaf = False
+
     def do_GET(self) -> None:
-        """Answer 200."""
-        self.send_response(200)
+        """Answer 200, or 503 when the stand-in never gets ready."""
+        self.send_response(503 if self.deaf else 200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -33,6 +35,7 @@ def serve(name: str) -> None:
     stop_at_once = name not in os.environ.get("STANDIN_STUBBORN", "")
     signal.signal(signal.SIGTERM, (lambda *_: sys.exit(0)) if stop_at_once else signal.SIG_IGN)
     say(f"{name} has ANY_SETTING={os.environ.get('ANY_SETTING')}")
+    Answer.deaf = name in os.environ.get("STANDIN_DEAF", "")
     if name in os.environ.get("STANDIN_DYING", ""):
         sys.exit(f"{name} has a reason to die")
     if name in os.environ.get("STANDIN_REFUSING", ""):
