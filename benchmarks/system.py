@@ -1,0 +1,134 @@
+"""The system under load: a stack of our own, started and stopped here, or one that runs already."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devstack.layout import Layout
+from devstack.ports import free_port
+
+SEED = 1
+_READY_WITHIN_S = 90.0
+_STOPPED_WITHIN_S = 20.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Ours alone is loaded with thousands of orders, whatever the environment says where others are.
+_FOREIGN = ("DATABASE_URL", "REDIS_URL", "DEX_URL")
+
+
+class SystemFault(Exception):
+    """The system cannot be measured: its text is one clear sentence."""
+
+
+@dataclass(frozen=True)
+class System:
+    """Where the parts of a running stack are found."""
+
+    layout: Layout
+    host: str
+    port: int
+    database_url: str
+    dex_url: str
+    admin_token: str
+
+    @property
+    def api_url(self) -> str:
+        """The address of the api."""
+        return f"http://{self.host}:{self.port}"
+
+
+def running(directory: Path, api_url: str | None) -> System:
+    """Return the stack that runs in the directory; `api_url` is another address of its api.
+
+    Raises SystemFault.
+    """
+    layout = Layout(directory)
+    facts: dict[str, str] = {}
+    for name in ("database-url", "dex-url", "admin-token", "api-url"):
+        fact = layout.fact(name)
+        if fact is None:
+            raise SystemFault(f"No stack is running in {layout.root}: {name} is missing in its run directory.")
+        facts[name] = fact
+    host, port = _address(api_url or facts["api-url"])
+    for name in ("database-url", "dex-url"):
+        _address(facts[name])
+    return System(layout, host, port, facts["database-url"], facts["dex-url"], facts["admin-token"])
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if parts.hostname not in _LOOPBACK or parts.port is None:
+        raise SystemFault(f"{parts.hostname}:{parts.port} is not on this machine: only loopback is put under load.")
+    return parts.hostname, parts.port
+
+
+@contextmanager
+def started(settings: Mapping[str, str]) -> Generator[System]:
+    """Run a stack of our own in a temporary directory and on free ports, with these settings for its processes.
+
+    The directory stays when something goes wrong, because its logs tell what. Raises SystemFault.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="bench-"))
+    process = _start(directory, settings)
+    try:
+        _wait_until_ready(process, directory)
+        yield running(directory, None)
+    except BaseException:
+        sys.stderr.write(f"the stack's logs stay in {directory / 'logs'}\n")
+        raise
+    else:
+        _stop(process)
+        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        _stop(process)
+
+
+def _start(directory: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    own = {
+        "STACK_DIR": str(directory),
+        "API_PORT": str(free_port()),
+        "MOCKDEX_PORT": str(free_port()),
+        "MOCK_DEX_SEED": str(SEED),
+    }
+    with _output(directory).open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "devstack", "up"],
+            env={**inherited, **own, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C here must not reach it: it is stopped when the report is done
+        )
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while "ready: " not in (said := _output(directory).read_text()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemFault(f"The stack does not come up; it said:\n{said.strip()}")
+        time.sleep(0.05)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_STOPPED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):  # its services die with it
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _output(directory: Path) -> Path:
+    return directory / "up.log"
