@@ -56,13 +56,14 @@ def to_base_units(amount: Decimal, token: Token) -> int:
         raise ValueError("must be a finite number")
     if amount <= 0:
         raise ValueError("must be greater than 0")
-    # Compared by magnitude first: 1e400 must not be written out digit by digit.
-    if amount.adjusted() + token.decimals > len(str(MAX_BASE_UNITS)):
+    # By magnitude first: 1e400 must not be written out digit by digit, and 1e-999999999 is 0 for any calculation.
+    magnitude = amount.adjusted() + token.decimals
+    if magnitude > len(str(MAX_BASE_UNITS)):
         raise ValueError(f"must be at most {to_display(MAX_BASE_UNITS, token)}")
-    exponent = amount.normalize(_WIDE).as_tuple().exponent
-    if len(amount.as_tuple().digits) > _WIDE.prec or not isinstance(exponent, int) or -exponent > token.decimals:
+    shifted = amount.scaleb(token.decimals, _WIDE)
+    if magnitude < 0 or len(amount.as_tuple().digits) > _WIDE.prec or shifted != shifted.to_integral_value():
         raise ValueError(f"must have at most {token.decimals} decimals, as {token.symbol} has")
-    base_units = int(amount.scaleb(token.decimals, _WIDE))
+    base_units = int(shifted)
     if base_units > MAX_BASE_UNITS:
         raise ValueError(f"must be at most {to_display(MAX_BASE_UNITS, token)}")
     return base_units
