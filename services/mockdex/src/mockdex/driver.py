@@ -34,7 +34,7 @@ class Driver:
 
     def wake(self) -> None:
         """Look again at what is due next: something was accepted."""
-        if self._timer is not None and self._chain.next_event_ms() < self._wakes_ms:
+        if self._timer is not None and self._next_turn_ms() < self._wakes_ms:
             self._timer.cancel()
             self._schedule()
 
@@ -49,7 +49,10 @@ class Driver:
         if committed.exception() is None:
             self._chain.show(turn)
 
+    def _next_turn_ms(self) -> int:
+        return max(self._chain.next_event_ms(), self._last_turn_ms + _GROUP_MS)
+
     def _schedule(self) -> None:
-        self._wakes_ms = max(self._chain.next_event_ms(), self._last_turn_ms + _GROUP_MS)
+        self._wakes_ms = self._next_turn_ms()
         delay_ms = self._wakes_ms - self._chain.time.now()
         self._timer = self._loop.call_later(max(delay_ms, 0) / 1000, self._run)

@@ -105,7 +105,8 @@ class Methods:
 
         async def wait() -> str:
             # Not awaited itself: a request that is cancelled must not cancel what others wait for.
-            await asyncio.wait((committed,))
+            if not committed.done():
+                await asyncio.wait((committed,))
             committed.result()
             if sent.reply_lost:
                 raise ReplyLost

@@ -12,6 +12,8 @@ from solders.message import Message, MessageV0
 from solders.transaction import VersionedTransaction
 
 if TYPE_CHECKING:
+    from solders.instruction import CompiledInstruction
+
     from mockdex.markets import Market, Markets
 
 # Version, pool, input mint, amount in, minimum out, order id, attempt: little-endian, 99 bytes.
@@ -81,20 +83,23 @@ def open_transaction(encoded: str, markets: Markets) -> SignedSwap:
         raise NotASwap("the bytes are no transaction") from None
     if not isinstance(message, Message | MessageV0):
         raise NotASwap("a transaction's message is a legacy one or of version 0")
-    if len(transaction.signatures) != 1 or len(message.instructions) != 1:
+    signatures, instructions = transaction.signatures, message.instructions
+    if len(signatures) != 1 or len(instructions) != 1:
         raise NotASwap("a swap transaction has one signature and one instruction")
-    market, record = _instruction(message, markets)
+    market, record = _swap_instruction(message, instructions[0], markets)
     if transaction.verify_with_results() != [True]:
         raise SignatureInvalid("the transaction's signature does not verify")
-    return SignedSwap(str(transaction.signatures[0]), bytes(message.recent_blockhash), record, market)
+    return SignedSwap(str(signatures[0]), bytes(message.recent_blockhash), record, market)
 
 
-def _instruction(message: Message | MessageV0, markets: Markets) -> tuple[Market, bytes]:
+def _swap_instruction(
+    message: Message | MessageV0, instruction: CompiledInstruction, markets: Markets
+) -> tuple[Market, bytes]:
     keys = [bytes(key) for key in message.account_keys]
-    instruction = message.instructions[0]
+    accounts = instruction.accounts
     try:
         program = keys[instruction.program_id_index]
-        owner, pool, input_mint, output_mint = (keys[at] for at in instruction.accounts)
+        owner, pool, input_mint, output_mint = (keys[at] for at in accounts)
     except (IndexError, ValueError):
         raise NotASwap("a swap names four accounts: owner, pool, input mint, output mint") from None
     data = bytes(instruction.data)
@@ -107,7 +112,7 @@ def _instruction(message: Message | MessageV0, markets: Markets) -> tuple[Market
         raise NotASwap("data, accounts and pool do not agree on pool and mints")
     header = message.header
     read_only_from = len(keys) - header.num_readonly_unsigned_accounts
-    if header.num_required_signatures != 1 or owner != keys[0] or not 0 < instruction.accounts[1] < read_only_from:
+    if header.num_required_signatures != 1 or owner != keys[0] or not 0 < accounts[1] < read_only_from:
         raise NotASwap("the owner signs alone and pays the fee, and the pool is writable")
     if not any(data[65:73]):
         raise NotASwap("the amount in is 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mockdex.curves.book import ONE_Q64, Depth, Fill, InsufficientLiquidity, Venue
@@ -42,6 +43,15 @@ def bin_price(bin_id: int, bin_step: int) -> int:
 def base_fee_rate(base_factor: int, bin_step: int, power_factor: int) -> int:
     """Return baseFactor * binStep * 10 * 10**powerFactor, at most 10 %, in 1e-9 (`extensions/lb_pair.rs`)."""
     return min(base_factor * bin_step * 10 * 10**power_factor, LARGEST_FEE_RATE)
+
+
+@cache
+def _ladder(price_q64: int) -> tuple[int, list[int]]:
+    """Return the lowest bin that a pool may ever need, and the prices from there on."""
+    reach = range(-20_000, 20_000)
+    centre = reach[bisect_right(reach, price_q64, key=lambda bin_id: bin_price(bin_id, BIN_STEP)) - 1]
+    first_id = centre - _BINS_KNOWN
+    return first_id, [bin_price(first_id + offset, BIN_STEP) for offset in range(2 * _BINS_KNOWN + 1)]
 
 
 class Bin(NamedTuple):
@@ -163,10 +173,7 @@ class MeteoraCurve:
     def __init__(self, depth: Depth) -> None:
         # The liquidity of a constant product pool of this depth: over one bin step it would trade half a step of it.
         self._capacity = depth.y * BIN_STEP // (2 * BASIS_POINTS)
-        reach = range(-20_000, 20_000)
-        centre = reach[bisect_right(reach, depth.price_q64, key=lambda bin_id: bin_price(bin_id, BIN_STEP)) - 1]
-        self._first_id = centre - _BINS_KNOWN
-        self._prices = [bin_price(self._first_id + offset, BIN_STEP) for offset in range(2 * _BINS_KNOWN + 1)]
+        self._first_id, self._prices = _ladder(depth.price_q64)
 
     def book(self, price_q64: int, displacement: tuple[int, ...]) -> MeteoraBook:
         """Return the bins at a price, displaced; the nearer the next bin is, the more Y the active one holds."""
