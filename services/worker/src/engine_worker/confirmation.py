@@ -6,6 +6,7 @@ last valid one was read at slot S, and then a search of the history found nothin
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from engine_common.errors import (
     Verdict,
 )
 from engine_common.store.door import SignedSwap
+from engine_common.telemetry import tracing
+from engine_common.telemetry.tracing import TraceContext
 from engine_worker.ports import Chain, Clock, Landing, SendAnswer
 
 log = logging.getLogger(__name__)
@@ -77,7 +80,8 @@ class Confirmations:
             self._watched[swap.signature] = watched
             self._send(watched)
         if self._watcher is None:
-            self._watcher = asyncio.get_running_loop().create_task(self._run())
+            # In a context of its own: polls concern every order in flight and belong to no order's trace.
+            self._watcher = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
         return watched
 
     def _forget(self, watched: _Watched) -> None:
@@ -102,16 +106,21 @@ class Confirmations:
 
     async def _run(self) -> None:
         try:
-            while self._watched:
-                await self._clock.sleep(POLL_EVERY_S)
-                try:
-                    await self._poll()
-                except Unreachable as error:
-                    log.debug("the chain does not answer: %s", error)
-                except Exception:
-                    log.exception("polling the chain failed, going on")
+            # An unsampled context: ten polls a second would drown the traces of the orders.
+            with tracing.use(TraceContext.new()):
+                while self._watched:
+                    await self._clock.sleep(POLL_EVERY_S)
+                    await self._try_to_poll()
         finally:
             self._watcher = None
+
+    async def _try_to_poll(self) -> None:
+        try:
+            await self._poll()
+        except Unreachable as error:
+            log.debug("the chain does not answer: %s", error)
+        except Exception:
+            log.exception("polling the chain failed, going on")
 
     async def _poll(self) -> None:
         now = self._clock.monotonic()

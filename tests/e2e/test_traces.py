@@ -1,0 +1,140 @@
+"""One trace an order, across the three services: asserted on spans that really arrived at an OTLP receiver."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from devstack.otlp_sink import OtlpSink, Span
+from support.running_stack import RunningStack, eventually, running_stack
+
+
+@contextmanager
+def otlp_receiver() -> Iterator[OtlpSink]:
+    """Receive spans in a thread of the test's process."""
+    sink = OtlpSink()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with sink.serving():
+            ready.set_result(None)
+            await stop.wait()
+
+    ready = loop.create_future()
+    serving = loop.create_task(serve())
+    loop.run_until_complete(ready)
+    thread = Thread(target=loop.run_until_complete, args=(serving,))
+    thread.start()
+    try:
+        yield sink
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningStack, OtlpSink]]:
+    """Run the system with traces and metrics going to a receiver of the test."""
+    with (
+        otlp_receiver() as sink,
+        running_stack(
+            tmp_path_factory.mktemp("stack"),
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+            OTEL_BSP_SCHEDULE_DELAY="200",
+            OTEL_METRIC_EXPORT_INTERVAL="500",
+            ENGINE_MAX_ATTEMPTS="2",
+        ) as stack,
+    ):
+        yield stack, sink
+
+
+def trace_of(sink: OtlpSink, order: dict[str, Any]) -> list[Span]:
+    """Return the spans of the order's trace, once every parent and the order's own span have arrived."""
+
+    def whole() -> list[Span] | None:
+        spans = sink.trace(order["traceId"])
+        ids = {span.span_id for span in spans}
+        complete = all(span.parent_id in ids for span in spans if span.parent_id)
+        return spans if complete and any(span.name == "execute order" for span in spans) else None
+
+    return eventually(whole, within_s=20)
+
+
+def counted(spans: list[Span], service: str) -> Counter[str]:
+    return Counter(span.name for span in spans if span.service == service)
+
+
+def test_a_confirmed_order_is_one_trace_through_api_worker_and_mock_dex(traced: tuple[RunningStack, OtlpSink]) -> None:
+    """One span a step: nothing is missing, and neither polls nor frames nor probes drown it."""
+    stack, sink = traced
+    warm_up = stack.finished(stack.place()["orderId"])
+    assert warm_up["status"] == "confirmed"
+
+    order = stack.finished(stack.place()["orderId"])
+    spans = trace_of(sink, order)
+
+    assert order["status"] == "confirmed"
+    assert counted(spans, "engine-api") == {"POST /api/orders/execute": 1, "enqueue orders": 1}
+    worker = counted(spans, "engine-worker")
+    # A blockhash is shared by the orders of a second, so `building` asks for one or finds it.
+    assert worker.pop("POST") in (2, 3)
+    assert worker == {
+        "execute order": 1,
+        "queued": 1,
+        "routing": 1,
+        "GET": 2,
+        "building": 1,
+        "submitted": 1,
+        "settle swap": 1,
+    }
+    dex = counted(spans, "mockdex")
+    assert dex.pop("POST /rpc") in (2, 3)
+    assert dex == {"GET /venues/raydium/quote": 1, "GET /venues/meteora/quote": 1}
+    assert not any(span.failed for span in spans)
+
+
+def test_a_failed_order_shows_every_attempt_in_its_one_trace(traced: tuple[RunningStack, OtlpSink]) -> None:
+    """Two attempts that land with the simulated failure: each state twice, and the failures are marked."""
+    stack, sink = traced
+    stack.set_dex(failure_rate=1)
+    try:
+        order = stack.finished(stack.place()["orderId"])
+    finally:
+        stack.set_dex(failure_rate=0)
+    spans = trace_of(sink, order)
+
+    assert (order["status"], order["errorCode"], order["attempt"]) == ("failed", "swap_failed", 2)
+    worker = counted(spans, "engine-worker")
+    assert worker.pop("POST") in range(2, 5)
+    assert worker == {
+        "execute order": 1,
+        "queued": 1,
+        "routing": 2,
+        "GET": 4,
+        "building": 2,
+        "submitted": 2,
+        "settle swap": 2,
+    }
+    assert Counter(span.name for span in spans if span.failed) == {"submitted": 2, "settle swap": 2}
+
+
+def test_metrics_of_every_service_arrive_at_the_receiver(traced: tuple[RunningStack, OtlpSink]) -> None:
+    """What operators watch: accepted, state durations, retries, in flight, queue wait, batch sizes, venue latencies."""
+    stack, sink = traced
+    stack.finished(stack.place()["orderId"])
+    expected = {
+        "engine.orders.accepted",
+        "engine.order.state.duration",
+        "engine.orders.in_flight",
+        "engine.order.queue.wait",
+        "engine.batch.size",
+        "engine.venue.quote.duration",
+        "engine.orders.finished",
+    }
+    eventually(lambda: expected <= sink.metrics, within_s=20)
