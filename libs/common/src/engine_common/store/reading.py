@@ -67,17 +67,36 @@ async def read_events(connection: Connection, order_id: UUID, after: int = 0) ->
     return [Event(*row) for row in await cursor.fetchall()]
 
 
-async def read_events_after(connection: Connection, positions: Mapping[UUID, int]) -> list[Event]:
-    """Return, for each order, its events above the given `seq`, ordered within each order."""
-    parameters = {"ids": list(positions), "after": list(positions.values())}
+async def read_events_after(connection: Connection, positions: Mapping[UUID, int], limit: int) -> list[Event]:
+    """Return, for each order, its events above the given `seq`, ordered within each order; at most `limit` in all."""
+    parameters = {"ids": list(positions), "after": list(positions.values()), "limit": limit}
     cursor = await connection.execute(statements.READ_EVENTS_AFTER, parameters)
     return [Event(*row) for row in await cursor.fetchall()]
 
 
 async def read_wallet_state(
-    connection: Connection, account: str, wallet: str, since: datetime | None = None
+    connection: Connection, account: str, wallet: str, *, since: datetime | None, after: UUID, limit: int
 ) -> list[Event]:
-    """Return the latest event of each unfinished order of the wallet; with `since`, of each order changed since."""
-    parameters = {"account": account, "wallet": wallet, "since": since}
+    """Return the latest event of the wallet's unfinished orders, and with `since` of those changed since.
+
+    In order of the orders' ids, of which only those above `after` are read, and at most `limit`.
+    """
+    parameters: Mapping[str, Any] = {
+        "account": account,
+        "wallet": wallet,
+        "since": since,
+        "after": after,
+        "limit": limit,
+    }
     cursor = await connection.execute(statements.READ_WALLET_STATE, parameters)
     return [Event(*row) for row in await cursor.fetchall()]
+
+
+async def read_new_wallet_orders(
+    connection: Connection, after: Sequence[tuple[str, str, UUID]]
+) -> list[tuple[str, str, UUID]]:
+    """Return account, wallet and id of the orders whose id is above that given with their account and wallet."""
+    accounts, wallets, ids = zip(*after, strict=True) if after else ((), (), ())
+    parameters = {"accounts": list(accounts), "wallets": list(wallets), "after": list(ids)}
+    cursor = await connection.execute(statements.READ_NEW_WALLET_ORDERS, parameters)
+    return await cursor.fetchall()

@@ -137,22 +137,29 @@ READ_EVENTS_AFTER = (
     + """
 FROM unnest(%(ids)s::uuid[], %(after)s::int[]) AS s(id, after)
 JOIN order_events e ON e.order_id = s.id AND e.seq > s.after
-ORDER BY e.order_id, e.seq
+ORDER BY e.order_id, e.seq LIMIT %(limit)s
 """
 )
 
-# The latest event of each unfinished order of a wallet, or, with `since`, of each order changed since.
+# The latest event of each unfinished order of a wallet, and, with `since`, of each order changed since. In pages by id:
+# a wallet may have any number of them.
 READ_WALLET_STATE = (
     "SELECT "
     + _EVENT
     + """
 FROM orders o JOIN order_events e ON e.order_id = o.id AND e.seq = o.version
-WHERE o.account = %(account)s AND o.user_wallet = %(wallet)s
+WHERE o.account = %(account)s AND o.user_wallet = %(wallet)s AND o.id > %(after)s
   AND (o.finished_at IS NULL OR o.updated_at >= %(since)s::timestamptz)
-  AND (%(since)s::timestamptz IS NULL OR o.updated_at >= %(since)s::timestamptz)
-ORDER BY o.id
+ORDER BY o.id LIMIT %(limit)s
 """
 )
+
+# For all open sockets of wallets at once: the orders with an id above each one's.
+READ_NEW_WALLET_ORDERS = """
+SELECT o.account, o.user_wallet, o.id
+FROM unnest(%(accounts)s::text[], %(wallets)s::text[], %(after)s::uuid[]) AS s(account, wallet, after)
+JOIN orders o ON o.account = s.account AND o.user_wallet = s.wallet AND o.id > s.after
+"""
 
 READ_ATTEMPT = """
 SELECT signature, signed_transaction, last_valid_block_height
