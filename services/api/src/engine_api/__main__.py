@@ -59,6 +59,7 @@ def make_server(settings: ApiSettings) -> Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_FINISH_WITHIN_S,
             ws_max_size=MAX_BYTES,

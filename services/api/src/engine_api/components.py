@@ -14,6 +14,8 @@ from engine_api.health import Health
 from engine_api.intake.placement import Inserts, Placement
 from engine_api.order_book import OrderBook
 from engine_api.settings import ApiSettings
+from engine_api.streams.catching_up import CatchingUp
+from engine_api.streams.hub import Hub
 from engine_common import live
 from engine_common.queue import make_sender
 from engine_common.store import creation, door
@@ -40,6 +42,8 @@ class State(TypedDict):
     execution: Execution
     orders: OrderBook
     health: Health
+    hub: Hub
+    allowed_origins: frozenset[str]
 
 
 @asynccontextmanager
@@ -63,6 +67,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         )
         moves = Moves("moves", partial(answering, writing), door.move, key=lambda move: move.order_id)
         orders = OrderBook(lend_for_reading)
+        hub = await stack.enter_async_context(_running(Hub(settings.redis_url, CatchingUp(orders))))
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)
         health = Health(lend_for_reading, asking)
@@ -74,6 +79,8 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             execution=Execution(orders, moves, enqueuer, publisher),
             orders=orders,
             health=health,
+            hub=hub,
+            allowed_origins=frozenset(settings.allowed_origins),
         )
 
 
@@ -85,3 +92,13 @@ async def _opened(settings: ApiSettings, name: str, size: int) -> AsyncGenerator
         yield pool
     finally:
         await pool.close(_CLOSE_WITHIN_S)
+
+
+@asynccontextmanager
+async def _running(hub: Hub) -> AsyncGenerator[Hub]:
+    running = asyncio.create_task(hub.run(), name="hub")
+    try:
+        yield hub
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

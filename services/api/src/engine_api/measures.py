@@ -27,7 +27,7 @@ def record_batch(kind: str, size: int) -> None:
         _batch_size.record(size, {"kind": kind})
 
 
-def count_socket(change: int, kind: str) -> None:
-    """Count a WebSocket of this kind that was opened (1) or closed (-1)."""
+def count_socket(change: int) -> None:
+    """Count a WebSocket that was opened (1) or closed (-1)."""
     if metrics.enabled():
-        _open_sockets.add(change, {"kind": kind})
+        _open_sockets.add(change)

@@ -1,7 +1,8 @@
 """What clients read: orders and their histories, each visible only to the account that it belongs to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,7 +11,16 @@ from engine_common.orders import Event, Order
 from engine_common.store import reading
 from engine_common.store.pool import Connection
 
+_STATE_PAGE = 1000
+
 Lend = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+class WalletName(NamedTuple):
+    """A wallet of an account."""
+
+    account: str
+    name: str
 
 
 class Filter(NamedTuple):
@@ -68,6 +78,34 @@ class OrderBook:
                 order_type=wanted.order_type,
             )
         return Page(orders[: wanted.limit], more=len(orders) > wanted.limit)
+
+    async def events_after(self, order_id: UUID, seq: int) -> list[Event]:
+        """Return the order's events above the given `seq`, for a caller that has made sure whose order it is."""
+        async with self._lend() as connection:
+            return await reading.read_events(connection, order_id, seq)
+
+    async def missed(self, positions: Mapping[UUID, int], limit: int) -> list[Event]:
+        """Return the events of all these orders above the given `seq` of each, at most `limit`."""
+        async with self._lend() as connection:
+            return await reading.read_events_after(connection, positions, limit)
+
+    async def wallet_state(self, wallet: WalletName, since: datetime | None) -> AsyncGenerator[list[Event]]:
+        """Yield, in pages, the latest events of the wallet's unfinished orders, with `since` of those changed since."""
+        after = UUID(int=0)
+        page = None
+        while page is None or len(page) == _STATE_PAGE:
+            async with self._lend() as connection:
+                page = await reading.read_wallet_state(connection, *wallet, since=since, after=after, limit=_STATE_PAGE)
+            if page:
+                after = page[-1].order_id
+                yield page
+
+    async def new_wallet_orders(self, after: Mapping[WalletName, UUID]) -> list[tuple[WalletName, UUID]]:
+        """Return the orders of these wallets with an id above the given one of each."""
+        async with self._lend() as connection:
+            wanted = [(wallet.account, wallet.name, order_id) for wallet, order_id in after.items()]
+            rows = await reading.read_new_wallet_orders(connection, wanted)
+        return [(WalletName(account, wallet), order_id) for account, wallet, order_id in rows]
 
 
 def unknown_order(order_id: UUID) -> Refusal:

@@ -1,8 +1,9 @@
 """Every route of the api; the busiest come first, because the router tries them in order."""
 
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from engine_api.routes import health, orders
+from engine_api.streams import sockets
 
 ROUTES: list[BaseRoute] = [
     Route("/api/orders/execute", orders.create_and_execute, methods=["POST"]),
@@ -13,6 +14,9 @@ ROUTES: list[BaseRoute] = [
     Route("/api/orders/{id:uuid}/events", orders.history),
     Route("/api/orders", orders.list_orders),
     Route("/api/orders/user/{wallet:path}", orders.list_wallet_orders),
+    WebSocketRoute("/ws/orders/{id}", sockets.order_events),
+    WebSocketRoute("/api/orders/execute", sockets.execute),
+    WebSocketRoute("/ws", sockets.wallet_events),
     Route("/livez", health.livez),
     Route("/readyz", health.readyz),
     Route("/health", health.health),

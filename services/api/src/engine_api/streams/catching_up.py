@@ -1,0 +1,79 @@
+"""Finding in PostgreSQL what sockets have missed: one read for all of them, however many there are."""
+
+import time
+from collections import defaultdict
+from collections.abc import Collection
+from uuid import UUID
+
+from engine_api.order_book import OrderBook, WalletName
+from engine_api.streams.follower import Follower
+from engine_api.streams.mailbox import Update
+
+# Seconds by which an order may be stored later than its id says: the time of an insert, and clocks that differ.
+MARGIN_S = 5.0
+
+_MAX_EVENTS = 10_000
+
+
+def least_id(moment: float) -> UUID:
+    """Return the least id that an order made at the moment (Unix time), less the margin, can have."""
+    return UUID(int=max(int((moment - MARGIN_S) * 1000), 0) << 80)
+
+
+class CatchingUp:
+    """Reads what followers have missed and puts it into their mailboxes."""
+
+    def __init__(self, orders: OrderBook) -> None:
+        self._orders = orders
+
+    async def read(self, followers: Collection[Follower]) -> bool:
+        """Bring the followers up to date; return whether it was all of them, completely.
+
+        Those that still have something to send, or have not begun yet, have their turn another time.
+        """
+        idle = [follower for follower in followers if follower.mailbox.empty]
+        begun = time.time()
+        wallets = [follower for follower in idle if follower.wallet is not None and follower.certain_until is not None]
+        await self._find_new_orders(wallets)
+        complete = await self._read_events(idle)
+        for follower in wallets:
+            follower.certain_until = begun
+            follower.progress.forget_finished()
+        return complete and len(idle) == len(followers)
+
+    async def _find_new_orders(self, followers: Collection[Follower]) -> None:
+        """Let the followers of wallets know of orders of which they have not heard at all, from their beginning."""
+        of_wallet: defaultdict[WalletName, list[Follower]] = defaultdict(list)
+        least: dict[WalletName, UUID] = {}
+        for follower in followers:
+            if follower.wallet is None or follower.certain_until is None:
+                continue
+            of_wallet[follower.wallet].append(follower)
+            begins = least_id(follower.certain_until)
+            least[follower.wallet] = min(begins, least.get(follower.wallet, begins))
+        if not least:
+            return
+        for wallet, order_id in await self._orders.new_wallet_orders(least):
+            for follower in of_wallet[wallet]:
+                if not follower.progress.knows(order_id) and order_id not in follower.older:
+                    follower.progress.positions[order_id] = 0
+
+    async def _read_events(self, followers: Collection[Follower]) -> bool:
+        positions: dict[UUID, int] = {}
+        interested: defaultdict[UUID, list[Follower]] = defaultdict(list)
+        for follower in followers:
+            for order_id, seq in follower.progress.positions.items():
+                positions[order_id] = min(seq, positions.get(order_id, seq))
+                interested[order_id].append(follower)
+        if not positions:
+            return True
+        events = await self._orders.missed(positions, _MAX_EVENTS)
+        full: set[Follower] = set()
+        for event in events:
+            update = Update.of(event)
+            for follower in interested[event.order_id]:
+                if follower.mailbox.roomy:
+                    follower.mailbox.put(update)
+                else:
+                    full.add(follower)
+        return not full and len(events) < _MAX_EVENTS

@@ -1,0 +1,118 @@
+"""The life of a WebSocket: handshake, work, and an end that says why."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, NamedTuple
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from engine_api import measures
+from engine_api.boundary import as_refusal
+from engine_api.components import State
+from engine_api.streams.outlet import TooSlow
+
+FINISHED = 1000
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+UNKNOWN_ORDER = 4004
+TOO_SLOW = 4008
+NOT_ALLOWED = 4401
+INVALID = 4422
+
+# By the status that the same refusal has over HTTP; everything else is the client's mistake.
+_CLOSE_CODES = {404: UNKNOWN_ORDER, 500: INTERNAL_ERROR, 503: TRY_AGAIN_LATER}
+
+# A client that reads too slowly has this long to take what is on its way to it, and the close after that.
+_FAREWELL_WITHIN_S = 10.0
+_MAX_REASON_BYTES = 123
+
+Socket = WebSocket[State]
+
+
+class Farewell(NamedTuple):
+    """How a socket ends."""
+
+    code: int
+    reason: str = ""
+
+
+Handler = Callable[[Socket], Awaitable[Farewell]]
+
+
+def serving(handler: Handler) -> Callable[[Socket], Awaitable[None]]:
+    """Wrap a handler: the handshake is accepted first, because before it a client sees no close code but HTTP 403."""
+
+    @wraps(handler)
+    async def serve(socket: Socket) -> None:
+        await socket.accept()
+        measures.count_socket(1)
+        try:
+            farewell = await _outcome(handler, socket)
+            await _close(socket, farewell)
+        except WebSocketDisconnect:
+            return
+        finally:
+            measures.count_socket(-1)
+
+    return serve
+
+
+async def _outcome(handler: Handler, socket: Socket) -> Farewell:
+    try:
+        if not _is_allowed_origin(socket):
+            return Farewell(NOT_ALLOWED, "pages of this origin may not connect")
+        return await handler(socket)
+    except WebSocketDisconnect:
+        raise
+    except TooSlow as error:
+        return Farewell(TOO_SLOW, f"{error}; reconnect to go on after the last one")
+    except Exception as error:  # noqa: BLE001 - the boundary decides what the client hears of it
+        return farewell_of(error, socket)
+
+
+def farewell_of(error: Exception, socket: Socket) -> Farewell:
+    """Return how a socket ends on the error."""
+    refusal = as_refusal(error, socket.scope)
+    measures.count_refused(refusal.kind.code)
+    return Farewell(_CLOSE_CODES.get(refusal.kind.status, INVALID), refusal.detail)
+
+
+def _is_allowed_origin(socket: Socket) -> bool:
+    """Browsers ask for no permission before they open a WebSocket, so the origin is looked at here."""
+    allowed = socket.state["allowed_origins"]
+    origin = socket.headers.get("origin")
+    return not allowed or origin is None or "*" in allowed or origin in allowed
+
+
+async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> None:
+    """Stream until the stream ends or the client is gone; what the client says meanwhile is left unread.
+
+    Raises what the stream raises, and WebSocketDisconnect.
+    """
+    stream = asyncio.create_task(streaming)
+    listening = asyncio.create_task(_listen(socket))
+    try:
+        await asyncio.wait((stream, listening), return_when=asyncio.FIRST_COMPLETED)
+        (stream if stream.done() else listening).result()
+    finally:
+        for task in (stream, listening):
+            task.cancel()
+        await asyncio.gather(stream, listening, return_exceptions=True)
+
+
+async def _listen(socket: Socket) -> None:
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"], message.get("reason"))
+
+
+async def _close(socket: Socket, farewell: Farewell) -> None:
+    if socket.client_state is not WebSocketState.CONNECTED:
+        return
+    reason = farewell.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL_WITHIN_S):
+            await socket.close(farewell.code, reason)

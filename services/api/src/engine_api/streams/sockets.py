@@ -1,0 +1,94 @@
+"""What can be asked for over a WebSocket: the events of an order, of a wallet, or an order of the socket's own."""
+
+from uuid import UUID
+
+import orjson
+from starlette.websockets import WebSocketDisconnect
+
+from engine_api import parameters, problems
+from engine_api.bodies import decode, parse_json
+from engine_api.boundary import as_refusal
+from engine_api.intake.idempotency import HEADER, read_key
+from engine_api.intake.order_body import read_terms
+from engine_api.order_book import WalletName
+from engine_api.parameters import Parameters
+from engine_api.problems import INVALID_PARAMETER, NOT_FOUND, FieldError, Refusal, invalid
+from engine_api.streams.order_stream import stream_order
+from engine_api.streams.outlet import Outlet
+from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, serving, until_gone
+from engine_api.streams.wallet_stream import stream_wallet
+from engine_common.errors import StoreUnavailable
+from engine_common.orders import DEFAULT_ACCOUNT
+from engine_common.transitions import Status
+
+
+@serving
+async def order_events(socket: Socket) -> Farewell:
+    """Stream the events of the order in the path."""
+    return await _stream(socket, socket.path_params["id"])
+
+
+@serving
+async def execute(socket: Socket) -> Farewell:
+    """Stream the events of the order in the query, or of the one that the first message describes."""
+    order_id = socket.query_params.get("orderId")
+    if order_id is not None:
+        return await _stream(socket, order_id)
+    try:
+        placed = await _place(socket)
+    except (Refusal, StoreUnavailable) as error:
+        problem = problems.document(as_refusal(error, socket.scope))
+        await socket.send_text(orjson.dumps(problem).decode())
+        return farewell_of(error, socket)
+    return await _stream(socket, str(placed))
+
+
+@serving
+async def wallet_events(socket: Socket) -> Farewell:
+    """Stream the events of all orders of the wallet in the query."""
+    query = Parameters(socket.query_params)
+    names = {query.read(name, parameters.as_wallet) for name in ("wallet", "userId") if name in socket.query_params}
+    since = query.read("since", parameters.as_moment)
+    query.check()
+    if len(names) != 1 or (name := names.pop()) is None:
+        raise invalid(INVALID_PARAMETER, [FieldError("wallet", "must be given, once")])
+    wallet = WalletName(DEFAULT_ACCOUNT, name)
+    await until_gone(socket, stream_wallet(_outlet(socket), socket.state["orders"], wallet, since))
+    return Farewell(FINISHED)
+
+
+async def _stream(socket: Socket, order_id: str) -> Farewell:
+    query = Parameters(socket.query_params)
+    after = query.read("after", parameters.as_seq) or 0
+    query.check()
+    await until_gone(
+        socket, stream_order(_outlet(socket), socket.state["orders"], DEFAULT_ACCOUNT, _as_id(order_id), after)
+    )
+    return Farewell(FINISHED)
+
+
+async def _place(socket: Socket) -> UUID:
+    """Create and queue the order that the first message describes. Raises Refusal and StoreUnavailable."""
+    body = parse_json(await _first_message(socket))
+    key = read_key(socket.headers.getlist(HEADER))
+    placed = await socket.state["placement"].place(DEFAULT_ACCOUNT, read_terms(body), key, Status.QUEUED)
+    return placed.order.id
+
+
+async def _first_message(socket: Socket) -> str:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
+    text = message.get("text")
+    return decode(message["bytes"]) if text is None else text
+
+
+def _outlet(socket: Socket) -> Outlet:
+    return Outlet(socket.send_text, socket.state["hub"], socket.state["orders"])
+
+
+def _as_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Refusal(NOT_FOUND, "there is no such order") from None
