@@ -57,6 +57,13 @@ def database_url(backends: Share) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def shared_database_url(backends: Share) -> Iterator[str]:
+    """Make one migrated database for all tests that look at nothing but the orders they made themselves."""
+    with temporary_database(backends.admin_url, template=backends.template) as url:
+        yield url
+
+
 @pytest.fixture
 def empty_database_url(backends: Share) -> Iterator[str]:
     """Make a database of the test's own without any schema."""
@@ -68,6 +75,13 @@ def empty_database_url(backends: Share) -> Iterator[str]:
 async def pool(database_url: str) -> AsyncIterator[Pool]:
     """Open connections to the test's database, as the services do."""
     async with open_pool(database_url, size=2, name="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shared_pool(shared_database_url: str) -> AsyncIterator[Pool]:
+    """Open connections to the shared database: for tests that look at nothing but the orders they made themselves."""
+    async with open_pool(shared_database_url, size=2, name="test") as opened:
         yield opened
 
 
