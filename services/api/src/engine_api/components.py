@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -12,14 +13,14 @@ from engine_api.enqueuing import Enqueuer
 from engine_api.execution import Execution, Moves
 from engine_api.health import Health
 from engine_api.intake.placement import Inserts, Placement
-from engine_api.order_book import OrderBook
+from engine_api.order_book import Lend, OrderBook
 from engine_api.settings import ApiSettings
 from engine_api.streams.catching_up import CatchingUp
 from engine_api.streams.hub import Hub
 from engine_common import live
 from engine_common.queue import make_sender
-from engine_common.store import creation, door
-from engine_common.store.pool import Pool, answering, open_pool
+from engine_common.store import creation, door, durability
+from engine_common.store.pool import TROUBLE, Pool, answering, open_pool
 from engine_common.telemetry import probes
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ _READING = 6
 _READ_WITHIN_S = 2.0
 
 _CLOSE_WITHIN_S = 2.0
+_START_WITHIN_S = 3.0
+_ASK_AGAIN_AFTER_S = 0.5
 
 
 class State(TypedDict):
@@ -53,6 +56,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         writing = await stack.enter_async_context(_opened(settings, "api-write", _WRITING))
         reading = await stack.enter_async_context(_opened(settings, "api-read", _READING))
         lend_for_reading = partial(answering, reading, within_s=_READ_WITHIN_S)
+        await stack.enter_async_context(_durable(lend_for_reading, production=settings.env == "production"))
         publisher = live.Publisher(live.connect(settings.redis_url))
         stack.push_async_callback(publisher.close)
         enqueuer = Enqueuer(make_sender(settings.redis_url))
@@ -102,3 +106,29 @@ async def _running(hub: Hub) -> AsyncGenerator[Hub]:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _durable(lend: Lend, *, production: bool) -> AsyncGenerator[None]:
+    """Make sure that commits last: before serving if PostgreSQL is there, otherwise as soon as it is."""
+    checking = asyncio.create_task(_check_durability(lend, production=production))
+    await asyncio.wait((checking,), timeout=_START_WITHIN_S)
+    try:
+        yield
+    finally:
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+
+
+async def _check_durability(lend: Lend, *, production: bool) -> None:
+    while True:
+        try:
+            async with lend() as connection:
+                await durability.check(connection, production=production)
+        except durability.CommitsNotDurable as error:
+            log.critical("not started: %s", error)
+            sys.exit(1)
+        except TROUBLE:
+            await asyncio.sleep(_ASK_AGAIN_AFTER_S)
+        else:
+            return

@@ -3,6 +3,9 @@
 import base64
 from uuid import UUID
 
+# 16 bytes in base64url: the last of 22 characters carries two bits.
+CURSOR_PATTERN = "^[A-Za-z0-9_-]{21}[AQgw]$"
+
 
 def encode_cursor(order_id: UUID) -> str:
     """Return the cursor behind which the next page begins."""

@@ -1,14 +1,16 @@
-"""Query and path parameters, checked; what is wrong with one is said under its name."""
+"""Query, path and header parameters: how each is read, and how the contract describes it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
-from engine_api.intake.order_body import is_wallet
-from engine_api.paging import decode_cursor
+from engine_api.intake.idempotency import HEADER, KEY_PATTERN
+from engine_api.intake.order_body import WALLET_PATTERN, is_wallet
+from engine_api.paging import CURSOR_PATTERN, decode_cursor
 from engine_api.problems import INVALID_PARAMETER, FieldError, invalid
 from engine_common.orders import OrderType
 from engine_common.transitions import Status
@@ -17,45 +19,77 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
-MAX_SEQ = 2**31 - 1
-
-WALLET_MESSAGE = "must be 1 to 64 printable ASCII characters"
+_MAX_SEQ = 2**31 - 1
 
 
-def as_limit(text: str) -> int:
-    """Return the length of a page."""
-    return _whole_number(text, 1, MAX_LIMIT)
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T]):
+    """A parameter: `read` turns its text into its meaning or raises ValueError, `schema` says the same to machines."""
+
+    name: str
+    read: Callable[[str], T]
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    place: Literal["query", "path", "header"] = "query"
 
 
-def as_seq(text: str) -> int:
-    """Return the position in an order's history."""
-    return _whole_number(text, 0, MAX_SEQ)
+class Parameters:
+    """The query of one request; a parameter that is given twice is as wrong as one that cannot be read."""
+
+    def __init__(self, query: QueryParams) -> None:
+        self._query = query
+        self.errors: list[FieldError] = []
+
+    def read(self, parameter: Parameter[T]) -> T | None:
+        """Return the parameter's value, or None when it is not given or wrong; the latter is kept as an error."""
+        values = self._query.getlist(parameter.name)
+        if len(values) > 1:
+            self.errors.append(FieldError(parameter.name, "must be given once"))
+            return None
+        return self.read_text(parameter, values[0]) if values else None
+
+    def read_text(self, parameter: Parameter[T], text: str) -> T | None:
+        """Return what the text means as this parameter, or None and keep what is wrong with it."""
+        try:
+            return parameter.read(text)
+        except ValueError as error:
+            self.errors.append(FieldError(parameter.name, str(error)))
+            return None
+
+    def check(self) -> None:
+        """Raise Refusal if anything was wrong."""
+        if self.errors:
+            raise invalid(INVALID_PARAMETER, self.errors)
 
 
-def as_status(text: str) -> Status:
-    """Return the state of the machine."""
-    return _one_of(text, {status.value: status for status in Status})
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most:
+            return int(text)
+        raise ValueError(f"must be a whole number from {least} to {most}")
+
+    return read
 
 
-def as_order_type(text: str) -> OrderType:
-    """Return the order type."""
-    return _one_of(text, {order_type.value: order_type for order_type in OrderType})
+def _one_of(*known: T) -> Callable[[str], T]:
+    by_name = {str(value): value for value in known}
+
+    def read(text: str) -> T:
+        if text not in by_name:
+            raise ValueError(f"must be one of {', '.join(by_name)}")
+        return by_name[text]
+
+    return read
 
 
-def as_wallet(text: str) -> str:
-    """Return the wallet's name."""
+def _as_wallet(text: str) -> str:
     if not is_wallet(text):
-        raise ValueError(WALLET_MESSAGE)
+        raise ValueError("must be 1 to 64 printable ASCII characters")
     return text
 
 
-def as_cursor(text: str) -> UUID:
-    """Return the id behind which a page begins."""
-    return decode_cursor(text)
-
-
-def as_moment(text: str) -> datetime:
-    """Return the time, in UTC. A plus sign that stands for a blank in a query is put back."""
+def _as_moment(text: str) -> datetime:
+    """Return the time in UTC; a blank is a plus sign that the query has turned into one."""
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
         in_utc = moment.astimezone(UTC)
@@ -66,42 +100,42 @@ def as_moment(text: str) -> datetime:
     return in_utc
 
 
-class Parameters:
-    """The query of one request; a parameter that is given twice is as wrong as one that cannot be read."""
+_WALLET = {"type": "string", "pattern": WALLET_PATTERN}
 
-    def __init__(self, query: QueryParams) -> None:
-        self._query = query
-        self.errors: list[FieldError] = []
-
-    def read(self, name: str, read: Callable[[str], T]) -> T | None:
-        """Return the parameter's value, or None when it is not given or wrong; the latter is kept as an error."""
-        values = self._query.getlist(name)
-        if len(values) > 1:
-            self.errors.append(FieldError(name, "must be given once"))
-            return None
-        return self.check_value(name, values[0], read) if values else None
-
-    def check_value(self, name: str, text: str, read: Callable[[str], T]) -> T | None:
-        """Return what the text means as this parameter, or None and keep what is wrong with it."""
-        try:
-            return read(text)
-        except ValueError as error:
-            self.errors.append(FieldError(name, str(error)))
-            return None
-
-    def check(self) -> None:
-        """Raise Refusal if anything was wrong."""
-        if self.errors:
-            raise invalid(INVALID_PARAMETER, self.errors)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most:
-        return int(text)
-    raise ValueError(f"must be a whole number from {least} to {most}")
-
-
-def _one_of(text: str, known: Mapping[str, T]) -> T:
-    if text not in known:
-        raise ValueError(f"must be one of {', '.join(known)}")
-    return known[text]
+LIMIT = Parameter(
+    "limit",
+    _whole_number(1, MAX_LIMIT),
+    "most orders on the page",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+)
+CURSOR = Parameter(
+    "cursor", decode_cursor, "`nextCursor` of the page before", {"type": "string", "pattern": CURSOR_PATTERN}
+)
+STATUS = Parameter("status", _one_of(*Status), "only orders in this state", {"type": "string", "enum": [*Status]})
+ORDER_TYPE = Parameter(
+    "type", _one_of(*OrderType), "only orders of this type", {"type": "string", "enum": [*OrderType]}
+)
+WALLET = Parameter("wallet", _as_wallet, "only orders of this wallet", _WALLET)
+USER_ID = Parameter("userId", _as_wallet, "the wallet, as clients of earlier engines spell it", _WALLET)
+WALLET_IN_PATH = Parameter("wallet", _as_wallet, "the wallet", _WALLET, place="path")
+ORDER_ID_IN_PATH = Parameter("id", UUID, "the order's id", {"type": "string", "format": "uuid"}, place="path")
+ORDER_ID = Parameter("orderId", UUID, "the order's id", {"type": "string", "format": "uuid"})
+AFTER = Parameter(
+    "after",
+    _whole_number(0, _MAX_SEQ),
+    "`seq` of the last event received; the stream goes on behind it",
+    {"type": "integer", "minimum": 0, "default": 0},
+)
+SINCE = Parameter(
+    "since",
+    _as_moment,
+    "also finished orders that changed since, and only what changed since",
+    {"type": "string", "format": "date-time"},
+)
+IDEMPOTENCY_KEY = Parameter(
+    HEADER,
+    str,
+    "a repeated request with the same key, quoted or not, gets the first one's order",
+    {"type": "string", "pattern": KEY_PATTERN},
+    place="header",
+)

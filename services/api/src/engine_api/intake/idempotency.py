@@ -9,8 +9,9 @@ from engine_api.problems import INVALID_PARAMETER, FieldError, invalid
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
+KEY_PATTERN = f"^[!-~]([ -~]{{0,{MAX_KEY_LENGTH - 2}}}[!-~])?$"
 
-_key = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_LENGTH}}}")
+_key = re.compile(f"[ -~]{{1,{MAX_KEY_LENGTH}}}")
 
 
 def read_key(values: Sequence[str]) -> str | None:
@@ -18,7 +19,7 @@ def read_key(values: Sequence[str]) -> str | None:
     if not values:
         return None
     key = values[0].strip()
-    if len(key) > 1 and key[0] == key[-1] == '"':
+    if len(key) > len('""') and key[0] == key[-1] == '"':
         key = key[1:-1]
     if len(values) > 1 or not _key.fullmatch(key):
         message = f"must be given once, with 1 to {MAX_KEY_LENGTH} printable ASCII characters"

@@ -14,7 +14,8 @@ from engine_common.tokens import Token
 DEFAULT_SLIPPAGE_BPS = 50
 MAX_SLIPPAGE_BPS = 10_000
 DEFAULT_WALLET = "anonymous"
-WALLET_PATTERN = r"^[\x20-\x7E]{1,64}$"
+WALLET_PATTERN = "^[ -~]{1,64}$"
+DECIMAL_PATTERN = r"^([+-]?[0-9]+(\.[0-9]*)?|[+-]?\.[0-9]+)([eE][+-]?[0-9]{1,6})?$"
 
 # Clients of earlier engines spell some fields differently.
 SPELLINGS: Final[Mapping[str, str]] = {
@@ -35,9 +36,9 @@ _MAX_REPORTED = 20
 _MAX_NAME_LENGTH = 64
 
 _types = {order_type.value: order_type for order_type in OrderType}
-_wallet = re.compile(WALLET_PATTERN.strip("^$"))
+_wallet = re.compile(WALLET_PATTERN)
 # Decimal() itself would also take blanks, underscores and the digits of every script.
-_decimal = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,6})?|[+-]?\.[0-9]+([eE][+-]?[0-9]{1,6})?")
+_decimal = re.compile(DECIMAL_PATTERN)
 _not_finite = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 

@@ -59,22 +59,22 @@ async def history(request: Request[State]) -> Response:
 async def list_orders(request: Request[State]) -> Response:
     """Show a page of orders, newest first."""
     query = Parameters(request.query_params)
-    return await _page(request, query, query.read("wallet", parameters.as_wallet))
+    return await _page(request, query, query.read(parameters.WALLET))
 
 
 async def list_wallet_orders(request: Request[State]) -> Response:
     """Show a page of a wallet's orders, newest first."""
     query = Parameters(request.query_params)
-    return await _page(request, query, query.check_value("wallet", request.path_params["wallet"], parameters.as_wallet))
+    return await _page(request, query, query.read_text(parameters.WALLET_IN_PATH, request.path_params["wallet"]))
 
 
 async def _page(request: Request[State], query: Parameters, wallet: str | None) -> Response:
     wanted = Filter(
-        limit=query.read("limit", parameters.as_limit) or DEFAULT_LIMIT,
-        before=query.read("cursor", parameters.as_cursor),
+        limit=query.read(parameters.LIMIT) or DEFAULT_LIMIT,
+        before=query.read(parameters.CURSOR),
         wallet=wallet,
-        status=query.read("status", parameters.as_status),
-        order_type=query.read("type", parameters.as_order_type),
+        status=query.read(parameters.STATUS),
+        order_type=query.read(parameters.ORDER_TYPE),
     )
     query.check()
     page = await request.state["orders"].page(DEFAULT_ACCOUNT, wanted)

@@ -47,8 +47,8 @@ async def execute(socket: Socket) -> Farewell:
 async def wallet_events(socket: Socket) -> Farewell:
     """Stream the events of all orders of the wallet in the query."""
     query = Parameters(socket.query_params)
-    names = {query.read(name, parameters.as_wallet) for name in ("wallet", "userId") if name in socket.query_params}
-    since = query.read("since", parameters.as_moment)
+    names = {query.read(parameters.WALLET), query.read(parameters.USER_ID)} - {None}
+    since = query.read(parameters.SINCE)
     query.check()
     if len(names) != 1 or (name := names.pop()) is None:
         raise invalid(INVALID_PARAMETER, [FieldError("wallet", "must be given, once")])
@@ -59,7 +59,7 @@ async def wallet_events(socket: Socket) -> Farewell:
 
 async def _stream(socket: Socket, order_id: str) -> Farewell:
     query = Parameters(socket.query_params)
-    after = query.read("after", parameters.as_seq) or 0
+    after = query.read(parameters.AFTER) or 0
     query.check()
     await until_gone(
         socket, stream_order(_outlet(socket), socket.state["orders"], DEFAULT_ACCOUNT, _as_id(order_id), after)
