@@ -18,11 +18,12 @@ TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSErro
 Connection: TypeAlias = AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
 
-# Milliseconds, but for keepalives. `enable_seqscan=off`: joining unnest() to a fresh table, the planner may choose a
-# sequential scan, which was measured at four times the cost an order.
+# Milliseconds, but for keepalives. To join a batch to a table that is small when the plan is made, the planner reads
+# the whole table, by a sequential scan or by a merge or hash join over a whole index, and a prepared statement keeps
+# that plan while the table grows: moving 20 orders of 20,000 took 13 ms instead of 1 ms. What is left looks up each.
 _HOT_PATH = (
-    "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=1000 "
-    "-c idle_in_transaction_session_timeout=2000 -c enable_seqscan=off -c jit=off"
+    "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=2000 "
+    "-c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off -c jit=off"
 )
 
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 5000}

@@ -19,7 +19,7 @@ WITH input AS (
         venue text, pool text, routing text, floor bigint, amount_out bigint, error_code text, error_reason text,
         signature text, signed_transaction bytea, last_valid_block_height bigint, outcome text, outcome_reason text)
 ), locked AS MATERIALIZED (
-    SELECT o.id FROM orders o JOIN input USING (id) ORDER BY o.id FOR NO KEY UPDATE OF o
+    SELECT i.* FROM orders o JOIN input i USING (id) ORDER BY o.id FOR NO KEY UPDATE OF o
 ), moved AS (
     UPDATE orders o SET
         status = i.target,
@@ -39,7 +39,7 @@ WITH input AS (
         queued_at = CASE WHEN i.target = 'queued' THEN clock_timestamp() ELSE o.queued_at END,
         finished_at = CASE WHEN i.target IN ('confirmed', 'failed', 'cancelled') THEN clock_timestamp() END,
         updated_at = clock_timestamp()
-    FROM input i JOIN locked USING (id)
+    FROM locked i
     WHERE o.id = i.id AND o.version = i.version AND o.status = i.source AND o.lease_epoch = i.epoch
     RETURNING o.id, o.version, o.updated_at, o.min_amount_out, i.type, i.target, i.source, i.attempt, i.data,
               o.routing, i.signature, i.signed_transaction, i.last_valid_block_height, i.outcome, i.outcome_reason
