@@ -115,7 +115,7 @@ async def insert_row(connection: AsyncConnection[Any], status: Status = Status.Q
         )
     }
     now = datetime.now(UTC)
-    row |= {"status": status.value, "version": 1}
+    row |= {"status": str(status), "version": 1}
     row |= {"queued_at": None if status is Status.PENDING else now, "finished_at": now if status in TERMINAL else None}
     row |= _COLUMNS.get(status, {}) | columns
     statement = sql.SQL("INSERT INTO orders ({}) VALUES ({})").format(
@@ -125,7 +125,7 @@ async def insert_row(connection: AsyncConnection[Any], status: Status = Status.Q
     await connection.execute(
         "INSERT INTO order_events (order_id, seq, type, status, attempt, at, data)"
         " VALUES (%s, %s, 'status', %s, 1, clock_timestamp(), '{}')",
-        (row["id"], row["version"], status.value),
+        (row["id"], row["version"], row["status"]),
     )
     return row["id"]
 

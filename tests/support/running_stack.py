@@ -81,6 +81,13 @@ class RunningStack:
     def pid(self, name: str) -> int:
         return int((self.root / "run" / f"{name}.pid").read_text())
 
+    def started_again(self, name: str, before: int) -> bool:
+        """Tell whether the process runs under another pid than before."""
+        try:
+            return self.pid(name) != before
+        except FileNotFoundError:  # it has ended, and is about to be started
+            return False
+
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self.pid(name), number)
 
