@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devstack.audit import DatabaseUnreadable, audit, report
-from devstack.ledger import LedgerUnreadable
+from devstack.audit import audit, report
+from devstack.faults import DatabaseUnreadable, LedgerUnreadable
 
 LAST_LINE = "lost 0, doubled 0, unexplained 0"
 

@@ -7,7 +7,7 @@ import aiohttp
 import psycopg
 from psycopg import AsyncConnection
 
-from devstack.faults import StackError, StackNotFound
+from devstack.faults import DatabaseUnreadable, StackNotFound
 from devstack.layout import Layout
 from devstack.ledger import Ledger
 from devstack.settings import StackSettings
@@ -16,10 +16,6 @@ from engine_common.store.audit import Findings, Offender, total
 from engine_common.transitions import EXECUTABLE
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
-
-
-class DatabaseUnreadable(StackError):
-    """PostgreSQL cannot be reached, or holds no orders' schema."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +32,13 @@ class Verdict:
 
 
 def addresses(settings: StackSettings) -> tuple[str, str]:
-    """Return the URLs of PostgreSQL and of the DEX: from the environment if it names both, else of the running stack.
+    """Return the URLs of PostgreSQL and of the DEX: the environment's, else the running stack's.
 
     Raises StackNotFound.
     """
-    if settings.database_url and settings.dex_url:
-        return settings.database_url, settings.dex_url
     layout = Layout(settings.stack_dir)
-    database_url, dex_url = layout.fact("database-url"), layout.fact("dex-url")
+    database_url = settings.database_url or layout.fact("database-url")
+    dex_url = settings.dex_url or layout.fact("dex-url")
     if not database_url or not dex_url:
         raise StackNotFound(
             f"No stack is running in {layout.root}: start one with `make up`, or set DATABASE_URL and DEX_URL."

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from devstack.faults import StackError, explain
+from devstack.faults import StackError, StopRequested, explain
 from devstack.layout import Layout
 from devstack.settings import StackSettings
 from devstack.stack import Stack
-from devstack.supervision import StopRequested, on_stop_signals
+from devstack.supervision import on_stop_signals
 from engine_common.settings import load_or_exit
 
 app = typer.Typer(help="The whole system on one machine, without Docker.", add_completion=False, no_args_is_help=True)

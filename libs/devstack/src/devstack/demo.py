@@ -18,13 +18,13 @@ from devstack import audit as auditing
 from devstack import waterfall
 from devstack.demo_orders import Client, FollowedOrder, demo_orders
 from devstack.demo_view import LiveStates, route_table, why, working
-from devstack.faults import StackError
+from devstack.faults import StackError, StopRequested
 from devstack.layout import Layout
 from devstack.otlp_sink import OtlpSink, Span
 from devstack.ports import free_port
 from devstack.settings import StackSettings
 from devstack.stack import Stack
-from devstack.supervision import StopRequested, on_stop_signals
+from devstack.supervision import on_stop_signals
 
 T = TypeVar("T")
 

@@ -8,15 +8,11 @@ from typing import Any
 
 import aiohttp
 
-from devstack.faults import StackError
+from devstack.faults import OrderRefused
 from engine_common.transitions import TERMINAL
 
 _RECONNECT_AFTER_S = 0.3
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=15)
-
-
-class OrderRefused(StackError):
-    """The api did not take an order of the demo."""
 
 
 @dataclass

@@ -5,9 +5,12 @@ StackError
 ├── PortTaken         somebody else listens where the stack should
 ├── AlreadyRunning    another stack holds the directory
 ├── DiskFull          no room for the stack's data
-├── SettingRefused    an environment variable has a value that cannot be used
 ├── ProcessFailed     a process of the stack does not come up; carries the tail of its log
-└── StackNotFound     a command needs a running stack and there is none
+├── StopRequested     somebody stopped the stack before it was ready
+├── OrderRefused      the api did not take an order of the demo
+├── StackNotFound     a command needs a running stack and there is none
+├── DatabaseUnreadable   the audit cannot read the orders
+└── LedgerUnreadable     the audit cannot read the ledger
 """
 
 import errno
@@ -34,16 +37,28 @@ class DiskFull(StackError):
     """The file system that holds the stack has no room left."""
 
 
-class SettingRefused(StackError):
-    """An environment variable has a value that cannot be used."""
-
-
 class ProcessFailed(StackError):
     """A process of the stack did not come up, or a step of bringing it up failed."""
 
 
+class StopRequested(StackError):
+    """Somebody asked the stack to stop while it was still coming up."""
+
+
+class OrderRefused(StackError):
+    """The api did not take an order of the demo."""
+
+
 class StackNotFound(StackError):
     """A command needs a running stack, and neither directory nor environment names one."""
+
+
+class DatabaseUnreadable(StackError):
+    """PostgreSQL cannot be reached, or holds no orders' schema."""
+
+
+class LedgerUnreadable(StackError):
+    """The mock DEX gave no ledger, or something that is none."""
 
 
 def explain(error: OSError) -> str:

@@ -7,14 +7,10 @@ from uuid import UUID
 
 import aiohttp
 
-from devstack.faults import StackError
+from devstack.faults import LedgerUnreadable
 from engine_common.store.audit import Landing
 
 _PAGE = 1000
-
-
-class LedgerUnreadable(StackError):
-    """The mock DEX gave no ledger, or something that is none."""
 
 
 class Ledger:

@@ -141,8 +141,16 @@ def _environment() -> dict[str, str]:
 
 
 def _server_in(data: Path, lock: Path) -> int | None:
+    """Return the pid of the server that runs in the directory, going by its lock file; None when nobody does."""
     with suppress(OSError, ValueError, IndexError):
         pid = int(lock.read_text().splitlines()[0])
-        if Path(f"/proc/{pid}/cwd").samefile(data):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "postgres" and _may_work_in(data, pid):
             return pid
     return None
+
+
+def _may_work_in(data: Path, pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").samefile(data)
+    except PermissionError:
+        return True  # root in a container may not see: two servers on the same data would be the end of them

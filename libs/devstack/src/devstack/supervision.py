@@ -10,7 +10,7 @@ from types import FrameType
 
 from devstack import children
 from devstack.children import Child, Program
-from devstack.faults import ProcessFailed, StackError, explain, tail
+from devstack.faults import ProcessFailed, StopRequested, explain, tail
 from devstack.layout import STACK_MARK, Layout
 
 _POLL_S = 0.05
@@ -20,10 +20,6 @@ _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
 _DEATHS_AT_START = 3
 _REFUSED_SETTINGS = 2  # the exit code of a service that cannot use its environment: trying again is no use
-
-
-class StopRequested(StackError):
-    """Somebody asked the stack to stop while it was still coming up."""
 
 
 @dataclass
