@@ -25,8 +25,13 @@ _REPEAT_AFTER_S = 0.2
 _READ_ONLY = "25006"  # a former primary, until the pool finds the new one
 
 
-def _is_poisoned(error: psycopg.Error) -> bool:
-    """Tell whether the database refused a row for what it holds, so that its neighbours must not fail with it."""
+def _is_poisoned(error: Exception) -> bool:
+    """Tell whether a row was refused for what it holds, so that its neighbours must not fail with it.
+
+    By the database, or before that: what cannot be encoded, such as an integer beyond 64 bits, is never sent.
+    """
+    if not isinstance(error, psycopg.Error):
+        return isinstance(error, (TypeError, ValueError))
     code = error.sqlstate or ""
     return code[:2] in ("22", "23") or code == "P0001"
 
@@ -153,7 +158,7 @@ class GroupCommit(Generic[Item, Result]):
             entry.sent = True
         try:
             results = await self._write(connection, items)
-        except psycopg.Error as error:
+        except Exception as error:
             if _is_trouble(error) or not _is_poisoned(error):
                 raise
             refusal = error
