@@ -1,0 +1,136 @@
+"""Migrations: many at once, after a killed one, and against a database that is ahead."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from engine_common.migrate import migrate, migrations
+
+NAMES = [migration.id for migration in migrations()]
+
+
+# One import, many migrators: each is a process of its own from here on.
+MANY = """
+import os
+from engine_common.migrate import main
+
+children = []
+for _ in range(10):
+    child = os.fork()
+    if not child:
+        main()
+        os._exit(0)
+    children.append(child)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 10
+"""
+
+
+def start(database_url: str, *command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *(command or ("-m", "engine_common.migrate"))],
+        env={"DATABASE_URL": database_url, "PATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Wait for the end and yield the output; leave no process behind."""
+    try:
+        output, _ = process.communicate(timeout=90)
+        yield output
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def tables(database_url: str) -> set[str]:
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return {row[0] for row in rows}
+
+
+def test_an_empty_database_gets_every_migration_once(empty_database_url: str) -> None:
+    """The second run finds nothing to do."""
+    assert migrate(empty_database_url) == NAMES
+    assert migrate(empty_database_url) == []
+    assert {"orders", "order_events", "attempts", "workers"} <= tables(empty_database_url)
+
+
+def test_ten_processes_at_once_migrate_once(empty_database_url: str) -> None:
+    """All of them succeed: one migrates, nine wait for it."""
+    process = start(empty_database_url, "-c", MANY)
+    with ended(process) as output:
+        assert process.returncode == 0, output
+    with psycopg.connect(empty_database_url) as connection:
+        applied = connection.execute("SELECT migration_id FROM _yoyo_migration").fetchall()
+        assert sorted(row[0] for row in applied) == sorted(NAMES)
+
+
+def test_a_migrator_killed_in_the_middle_is_made_up_for(empty_database_url: str) -> None:
+    """It died while it held yoyo's lock: the next one breaks the lock and migrates, without anybody's help."""
+    with psycopg.connect(empty_database_url) as blocker:
+        blocker.execute("CREATE TABLE orders (id int)")  # the migration waits for this transaction
+        process = start(empty_database_url)
+        wait_until_blocked(empty_database_url)
+        process.send_signal(signal.SIGKILL)
+        with ended(process):
+            pass
+        with psycopg.connect(empty_database_url) as reader:
+            assert reader.execute("SELECT count(*) FROM yoyo_lock").fetchone() == (1,)
+        blocker.rollback()
+    assert migrate(empty_database_url) == NAMES
+
+
+def test_a_database_that_is_ahead_is_left_alone(database_url: str) -> None:
+    """A rollback runs the old migrator against the new schema: it succeeds and changes nothing."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc)"
+            " VALUES ('later', '9999_later', now())"
+        )
+        connection.execute("CREATE TABLE later (id int)")
+    before = tables(database_url)
+    process = start(database_url)
+    with ended(process) as output:
+        assert process.returncode == 0, output
+    assert tables(database_url) == before
+    with psycopg.connect(database_url) as connection:
+        applied = connection.execute("SELECT migration_id FROM _yoyo_migration ORDER BY 1").fetchall()
+    assert [row[0] for row in applied] == sorted([*NAMES, "9999_later"])
+
+
+def test_a_migration_that_waits_for_a_lock_gives_up_instead_of_stopping_the_system() -> None:
+    """Every migration sets lock_timeout: whoever waits behind it would wait for its locks too."""
+    for migration in migrations():
+        assert "SET lock_timeout" in Path(migration.path).read_text(), migration.id
+
+
+@pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/nowhere"])
+def test_an_unreachable_database_is_one_sentence_and_a_failure(url: str) -> None:
+    """Whoever starts it, starts it again."""
+    process = start(url)
+    with ended(process) as output:
+        assert process.returncode == 1
+        assert output.startswith("migrate: PostgreSQL at DATABASE_URL cannot be used: ")
+        assert "Traceback" not in output
+
+
+def wait_until_blocked(database_url: str) -> None:
+    deadline = time.monotonic() + 60
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while connection.execute(blocked).fetchone() == (0,):
+            assert time.monotonic() < deadline, "the migration did not come to the table"
+            time.sleep(0.02)
