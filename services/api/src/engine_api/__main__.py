@@ -72,7 +72,9 @@ def make_server(settings: ApiSettings) -> Server:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return the socket on which the api listens; raise OSError when the address cannot be had."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio would otherwise not take it for TCP, and delay every answer's second packet.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Inherited by every connection: a peer that reads no more does not keep its buffers here for ever.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_WITHIN_S * 1000)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionError as BrokerAway
+from dramatiq.errors import BrokerConnectionError
 from redis.exceptions import RedisError
 
 from engine_common.queue import MAX_IDS, execution_message
@@ -59,7 +59,7 @@ class Enqueuer:
         while (batch := self._take()) is not None:
             try:
                 self._send(batch)
-            except (RedisError, BrokerAway, OSError) as error:
+            except (RedisError, BrokerConnectionError, OSError) as error:
                 self._drop(len(batch), str(error))
 
     def _take(self) -> Sequence[_Waiting] | None:
