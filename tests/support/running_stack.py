@@ -1,5 +1,6 @@
 """The whole system as a user starts it, `python -m devstack up`, for tests from the outside."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -87,6 +88,15 @@ class RunningStack:
             return self.pid(name) != before
         except FileNotFoundError:  # it has ended, and is about to be started
             return False
+
+    def signal_family(self, name: str, number: signal.Signals) -> None:
+        """Send the signal to the process and to all its children, as a machine that hangs would."""
+        parent = self.pid(name)
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
+                    os.kill(int(status.parent.name), number)
+        os.kill(parent, number)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self.pid(name), number)
