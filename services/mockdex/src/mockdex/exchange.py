@@ -57,17 +57,15 @@ class Exchange:
         )
         self.driver = Driver(self.chain)
         self._restore(landings, slot_of(stored.height))
-        self.failed = False
 
     @classmethod
     async def open(
         cls, settings: ProcessSettings, on_failure: Callable[[], None], clock: Callable[[], int] = monotonic_ms
     ) -> Self:
-        """Go on from what is stored; raise DirectoryTaken. Calls on_failure when nothing can be stored any more."""
+        """Go on from what is stored; raise DirectoryUnusable. Calls on_failure when nothing can be stored any more."""
 
         def fail(error: BaseException) -> None:
             log.critical("the chain cannot be stored any more", exc_info=error)
-            exchange.failed = True
             exchange.driver.stop()
             on_failure()
 
@@ -75,17 +73,17 @@ class Exchange:
         exchange = cls(settings, storage, clock)
         exchange.driver.start()
         # Its height is committed before anybody can ask for it.
-        await asyncio.shield(storage.commit())
+        await asyncio.wait((storage.commit(),))
         return exchange
 
     async def close(self) -> None:
-        """Stop the chain and commit what it has done."""
+        """Stop the chain and commit what it has done, if that is still possible."""
         self.driver.stop()
         await self.storage.close()
 
     async def ready(self) -> dict[str, str]:
         """Tell what works."""
-        return {"storage": "down" if self.failed else "up"}
+        return {"storage": "down" if self.storage.failed else "up"}
 
     def _restore(self, landings: Landings, slot: int) -> None:
         for landing in self.ledger.since(landings.oldest(slot)):

@@ -17,8 +17,8 @@ _OCTAVES = ((25, 200_000), (150, 1_500_000), (1_500, 12_000_000), (9_000, 40_000
 
 # The venues' distance stays for an epoch and drifts to its next value in the epoch's last slots: slowly enough that
 # swaps in flight meanwhile stay within 50 bps, seldom enough that the venues are hardly ever less than 2 % apart.
-_EPOCH_SLOTS = 4_500
-_DRIFT_SLOTS = 150
+_EPOCH_SLOTS = 9_000
+_DRIFT_SLOTS = 300
 _LEAST_DISTANCE_PPB = 24_000_000
 _LARGEST_DISTANCE_PPB = 46_000_000
 
@@ -51,7 +51,7 @@ class PriceWalk:
     def distance_ppb(self, x: Token, y: Token, slot: int) -> int:
         """Return how much more the last venue pays for X than the first one does; negative when it pays less."""
         pair = f"{x.symbol}/{y.symbol}"
-        # Half an epoch at most: a new chain's first quarter of an hour is free of drifts.
+        # Half an epoch at most: a new chain's first half hour is free of drifts.
         epoch, position = divmod(slot + self._knot(f"phase {pair}", 0) % (_EPOCH_SLOTS // 2), _EPOCH_SLOTS)
         now = self._distance(pair, epoch)
         drifted = position - (_EPOCH_SLOTS - _DRIFT_SLOTS)

@@ -138,6 +138,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise PortTaken(f"MOCKDEX_PORT: cannot listen on {host}:{port} ({error.strerror}); set another one.") from None

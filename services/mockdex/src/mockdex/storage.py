@@ -60,8 +60,8 @@ _MOVE = (
 _GO_ON = "UPDATE chain SET height = ?, chain_ms = ?, next_number = ?, drawn = ? WHERE id = 1"
 
 
-class DirectoryTaken(Exception):
-    """Another process keeps its chain in this directory."""
+class DirectoryUnusable(Exception):
+    """The chain cannot be kept in this directory: another process does, or the system will not have it."""
 
 
 class Genesis(NamedTuple):
@@ -93,15 +93,18 @@ class Storage:
     def __init__(self, directory: Path | None, on_failure: Callable[[BaseException], None]) -> None:
         self._temporary = TemporaryDirectory(prefix="mockdex-") if directory is None else None
         self.directory = directory or Path(self._temporary.name if self._temporary else "")
-        self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.directory)
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
-        self._writer = self._connect()
-        self._writer.executescript(_SCHEMA)
-        self._reader = self._connect()
+        try:
+            self._writer, self._reader = _open(self.directory)
+        except DirectoryUnusable:
+            os.close(self._lock)
+            raise
         self._reading = ThreadPoolExecutor(1, "storage-reader")
         self._waiting = Changes(self._loop.create_future())
+        self.failed = False
+        """nothing can be committed any more"""
         self._busy = False
         self._wanted = False
         self._queue: SimpleQueue[Changes | None] = SimpleQueue()
@@ -150,8 +153,9 @@ class Storage:
         self._writer.execute("UPDATE chain SET seed = ?", (str(seed),))
 
     async def close(self) -> None:
-        """Commit what is waiting and close."""
-        await asyncio.shield(self.commit())
+        """Commit what is waiting, unless committing has failed, and close."""
+        if not self.failed:
+            await asyncio.wait((self.commit(),))
         self._queue.put(None)
         await self._loop.run_in_executor(self._reading, self._thread.join)
         self._reading.shutdown()
@@ -160,12 +164,6 @@ class Storage:
         os.close(self._lock)
         if self._temporary:
             self._temporary.cleanup()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.directory / "chain.db", isolation_level=None, check_same_thread=False)
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-        return connection
 
     def _flush(self) -> None:
         self._wanted = False
@@ -199,6 +197,7 @@ class Storage:
     def _done(self, changes: Changes, error: BaseException | None) -> None:
         if error is not None:
             # What is not committed never happened: the process ends, and the next one goes on from what is stored.
+            self.failed = True
             self._on_failure(error)
             changes.committed.set_exception(error)
             return
@@ -209,12 +208,32 @@ class Storage:
 
 
 def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    """Take the directory for this process; raise DirectoryUnusable."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DirectoryUnusable(f"MOCK_DEX_DATA_DIR: {directory} cannot be used ({error.strerror}).") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise DirectoryTaken(
-            f"MOCK_DEX_DATA_DIR: another mock DEX keeps its chain in {directory}; use another one."
-        ) from None
+        raise DirectoryUnusable(f"MOCK_DEX_DATA_DIR: another mock DEX keeps its chain in {directory}.") from None
     return descriptor
+
+
+def _open(directory: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Open the chain's file for writing and for reading; raise DirectoryUnusable."""
+    connections: list[sqlite3.Connection] = []
+    try:
+        for _ in range(2):
+            connection = sqlite3.connect(directory / "chain.db", isolation_level=None, check_same_thread=False)
+            connections.append(connection)
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            connection.executescript(_SCHEMA)
+    except sqlite3.Error as error:
+        for connection in connections:
+            connection.close()
+        raise DirectoryUnusable(f"MOCK_DEX_DATA_DIR: no chain can be kept in {directory} ({error}).") from None
+    return connections[0], connections[1]
