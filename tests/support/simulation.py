@@ -59,6 +59,7 @@ class FakeChain:
         self.calls: list[tuple[Any, ...]] = []
         self.node_behind_slots = 0
         self.paid = PAID
+        self.paid_out_failures: list[Exception] = []
 
     @property
     def slot(self) -> int:
@@ -93,6 +94,8 @@ class FakeChain:
     async def paid_out(self, signature: str, mint: str) -> int:
         del mint
         self._answer("paid_out", signature)
+        if self.paid_out_failures:
+            raise self.paid_out_failures.pop()
         return self.paid
 
 

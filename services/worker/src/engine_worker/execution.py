@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from engine_common.errors import DexUnavailable, StoreRefused, UnexpectedError, Unreachable, Verdict
@@ -153,12 +153,22 @@ class Execution:
                 raise
             await self._commit(self._ending(UnexpectedError(f"the move to {move.target} was refused: {error}")))
             return
-        if moved is None:
+        began = self.order.state_since
+        if moved is not None:
+            self._apply(move, moved)
+        else:
             await self._reread()
-            return
-        self._apply(move, moved)
+            if not self._landed(move):
+                return
+            moved = Moved(self.order.version, self.order.updated_at)
+        self._announce(move, moved, began)
         if move.delay_ms is not None:
             await self._clock.sleep(move.delay_ms / 1000)
+
+    def _landed(self, move: Move) -> bool:
+        """Tell whether the stored order is what the move makes of it: then only the reply was lost."""
+        order = self.order
+        return (order.version, order.status, order.attempt) == (move.version + 1, move.target, move.attempt)
 
     async def _still_as_known(self) -> bool:
         """Read the order again, because others may have taken it; if it moved on, go on from there."""
@@ -182,9 +192,8 @@ class Execution:
         self._state_entered = self._clock.monotonic()
 
     def _apply(self, move: Move, moved: Moved) -> None:
-        """Bring the order in memory to what the move stored, and tell the world."""
+        """Bring the order in memory to what the move stored."""
         order = self.order
-        measurements.record_move(move, (moved.at - order.state_since).total_seconds())
         retrying = move.target is Status.ROUTING
         order.status, order.version, order.attempt = move.target, moved.version, move.attempt
         order.state_since = order.updated_at = moved.at
@@ -193,7 +202,11 @@ class Execution:
         order.min_amount_out = move.floor if order.min_amount_out is None else order.min_amount_out
         self._swap = move.swap
         self._enter()
-        self._events.publish(move.event(moved), order.account, order.user_wallet)
+
+    def _announce(self, move: Move, moved: Moved, began: datetime) -> None:
+        """Tell the world of a move that is stored, from a state that began then."""
+        measurements.record_move(move, (moved.at - began).total_seconds())
+        self._events.publish(move.event(moved), self.order.account, self.order.user_wallet)
 
 
 async def run_in_trace(execution: Execution, woken_by: str | None) -> None:
