@@ -97,10 +97,10 @@ async def explain(
     await connection.execute(f"SET plan_cache_mode = force_{kind}_plan")
     names: dict[str, str] = {}
     numbered = re.sub(r"%\((\w+)\)s", lambda found: names.setdefault(found[1], f"${len(names) + 1}"), statement)
-    await connection.execute(f"PREPARE explained AS {numbered}")  # type: ignore[arg-type] # our own static text
+    await connection.execute(f"PREPARE explained AS {numbered}")
     arguments = f"({', '.join(f'%({name})s' for name in names)})" if names else ""
     async with psycopg.AsyncClientCursor(connection) as cursor:
-        await cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE explained{arguments}", parameters)  # type: ignore[arg-type]
+        await cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE explained{arguments}", parameters)
         row = await cursor.fetchone()
     assert row is not None
     return list(scans_of_orders(row[0][0]["Plan"]))

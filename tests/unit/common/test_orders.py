@@ -24,7 +24,7 @@ def event(**changes: object) -> Event:
         "at": AT,
         "data": {"txHash": "5h6x"},
     }
-    return Event(**(fields | changes))  # type: ignore[arg-type] # the fields of the class
+    return Event(**(fields | changes))
 
 
 def test_an_event_has_the_fields_of_the_public_interface() -> None:

@@ -21,7 +21,7 @@ SILENT = Unreachable("no answer")
 
 def venues(*answers: object) -> list[FakeVenue]:
     """Return two venues that both give these answers, one after another."""
-    return [FakeVenue(name, list(answers)) for name in ("raydium", "meteora")]  # type: ignore[arg-type] # quotes, errors
+    return [FakeVenue(name, list(answers)) for name in ("raydium", "meteora")]
 
 
 @pytest.mark.parametrize(("error", "code"), [(TRANSIENT, "swap_failed"), (SLIPPED, "slippage_exceeded")])

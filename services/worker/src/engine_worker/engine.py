@@ -48,6 +48,7 @@ class Engine:
         self._max_in_flight = max_in_flight
         self._carried: dict[UUID, _Carried] = {}
         self._claiming: set[UUID] = set()
+        self._sweeping = 0
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = asyncio.Event()
@@ -60,7 +61,7 @@ class Engine:
     @property
     def room(self) -> int:
         """How many more orders may be claimed."""
-        return 0 if self._stopping.is_set() else max(0, self._max_in_flight - self.in_flight)
+        return 0 if self._stopping.is_set() else max(0, self._max_in_flight - self.in_flight - self._sweeping)
 
     async def accept(self, ids: Sequence[UUID], woken_by: str | None) -> None:
         """Claim and start the orders, in slices as room appears; return when all were, or the engine stops.
@@ -92,14 +93,14 @@ class Engine:
 
         A stopping engine starts nothing: what it still claims is released with the rest.
         """
-        if self._stopping.is_set():
-            return
-        carried = self._carried.get(order.id)
-        if carried is not None:
+        # In a loop: while the earlier one ends, the same lease may come from another side and be carried.
+        while (carried := self._carried.get(order.id)) is not None:
             if carried.epoch >= order.lease_epoch:
                 return
             carried.task.cancel()
             await asyncio.wait((carried.task,))
+        if self._stopping.is_set():
+            return
         task = asyncio.get_running_loop().create_task(run_in_trace(self._make_execution(order), woken_by))
         self._carried[order.id] = _Carried(order.lease_epoch, task)
         task.add_done_callback(lambda ended: self._ended(order.id, ended))
@@ -114,10 +115,18 @@ class Engine:
             log.error("order %s: its execution ended by itself", order_id, exc_info=error)
 
     async def sweep(self) -> None:
-        """Take what nobody executes, as far as there is room."""
-        if room := self.room:
-            for order in await self._claims.sweep(room):
-                await self.carry(order)
+        """Take what nobody executes, as far as there is room; a message that comes meanwhile gets none of it."""
+        room = self.room
+        if not room:
+            return
+        self._sweeping += room
+        try:
+            swept = await self._claims.sweep(room)
+        finally:
+            self._sweeping -= room
+            self._room.set()
+        for order in swept:
+            await self.carry(order)
 
     async def compare(self) -> None:
         """Pick up what is ours in PostgreSQL and this process does not carry, such as a claim whose reply was lost."""

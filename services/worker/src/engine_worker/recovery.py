@@ -46,6 +46,9 @@ class Heartbeat:
         except (psycopg.Error, PoolTimeout, OSError) as error:
             self._in_a_row = 0
             log.warning("the heartbeat failed: %s", str(error).strip() or type(error).__name__)
+        except Exception:
+            self._in_a_row = 0
+            log.exception("the heartbeat failed in a way nobody foresaw, and goes on")
         else:
             # Counted from before the statement: the database's time lies between the two.
             self._last = began
