@@ -76,10 +76,10 @@ def _obstacle_to_docker() -> str | None:
 
 
 def _ask_docker() -> str | None:
-    import docker  # noqa: PLC0415 - slow, and not needed where the environment names the servers
-    import docker.errors  # noqa: PLC0415
-    import requests  # noqa: PLC0415
-    from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
+    import docker
+    import docker.errors
+    import requests
+    from testcontainers.core.config import testcontainers_config
 
     failures = (docker.errors.DockerException, requests.RequestException, OSError)
     try:
@@ -102,7 +102,7 @@ def _ask_docker() -> str | None:
 
 def _have(client: Any, image: str, deadline: float) -> None:
     """Pull the image unless it is there. Raises TimeoutError and Docker's errors."""
-    from docker.errors import ImageNotFound  # noqa: PLC0415
+    from docker.errors import ImageNotFound
 
     try:
         client.images.get(image)
@@ -168,7 +168,7 @@ class Backends:
 def _postgres_container() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+        from testcontainers.community.postgres import PostgresContainer
 
         container = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command("postgres -c max_connections=200")
         container.start()
@@ -182,7 +182,7 @@ def _postgres_container() -> Iterator[str]:
 def _valkey_container() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
+        from testcontainers.community.redis import RedisContainer
 
         container = RedisContainer(VALKEY_IMAGE)
         container.start()

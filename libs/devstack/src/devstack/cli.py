@@ -39,7 +39,7 @@ def up() -> None:
 @app.command()
 def demo() -> None:
     """Show the system by a few orders, with a stack of its own that leaves nothing behind."""
-    from devstack import demo as showing  # noqa: PLC0415 - slow to import, and `up` does without
+    from devstack import demo as showing
 
     raise typer.Exit(showing.run())
 
@@ -49,7 +49,7 @@ def audit(
     settled: Annotated[bool, typer.Option("--settled", help="Fail also while any order is unfinished.")] = False,
 ) -> None:
     """Compare the orders with the chain's ledger."""
-    from devstack import audit as auditing  # noqa: PLC0415 - slow to import, and `up` does without
+    from devstack import audit as auditing
 
     verdict = asyncio.run(auditing.audit(*auditing.addresses(load_or_exit(StackSettings))))
     for line in auditing.report(verdict):

@@ -6,9 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.instrumentation.starlette import StarletteInstrumentor
 from opentelemetry.trace import StatusCode
-from opentelemetry.util.http import parse_excluded_urls
 
 from engine_common.telemetry.context import Bound, TraceContext
 
@@ -28,6 +26,10 @@ def instrument(app: Starlette, provider: TracerProvider | None) -> None:
     if provider is None:
         _wrap(app, TraceContextMiddleware)
         return
+    # Imported only where spans are recorded: a start without them need not pay for it.
+    from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+    from opentelemetry.util.http import parse_excluded_urls
+
     StarletteInstrumentor.instrument_app(app, tracer_provider=provider)
     # The instrumentor puts its middleware first, but inside the error handling, and cannot be told to leave out the
     # probes and the spans of single sends and receives; the middleware itself can.

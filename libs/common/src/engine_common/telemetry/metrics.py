@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 
 from engine_common.telemetry import otlp
 
@@ -15,14 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader
+    from prometheus_client import CollectorRegistry
 
 
 class _Collecting:
     """What collects the metrics of this process; nothing until configure() finds somebody who wants them."""
 
     provider: MeterProvider | None = None
-    registry = CollectorRegistry()
+    registry: CollectorRegistry | None = None
 
 
 _collecting = _Collecting()
@@ -34,13 +33,22 @@ def configure(service: str, prometheus: bool) -> None:
     if (otlp_reader := otlp.metric_reader()) is not None:
         readers.append(otlp_reader)
     if prometheus:
-        _collecting.registry = CollectorRegistry()
-        ProcessCollector(registry=_collecting.registry)
-        readers.append(PrometheusMetricReader(scope_info_enabled=False, registry=_collecting.registry))
+        readers.append(_prometheus_reader())
     if not readers:
         return
+    from opentelemetry.sdk.metrics import MeterProvider
+
     _collecting.provider = MeterProvider(readers, resource=otlp.resource(service), shutdown_on_exit=False)
     metrics.set_meter_provider(_collecting.provider)
+
+
+def _prometheus_reader() -> MetricReader:
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader
+    from prometheus_client import CollectorRegistry, ProcessCollector
+
+    _collecting.registry = CollectorRegistry()
+    ProcessCollector(registry=_collecting.registry)
+    return PrometheusMetricReader(scope_info_enabled=False, registry=_collecting.registry)
 
 
 def enabled() -> bool:
@@ -55,7 +63,9 @@ def meter() -> Meter:
 
 def exposition() -> tuple[bytes, str]:
     """Return the metrics in Prometheus's text format, and its content type."""
-    return generate_latest(_collecting.registry), CONTENT_TYPE_LATEST
+    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+    return generate_latest(_collecting.registry or CollectorRegistry()), CONTENT_TYPE_LATEST
 
 
 def shutdown() -> None:

@@ -1,4 +1,8 @@
-"""What spans and metrics share on their way to an OTLP endpoint (http/protobuf)."""
+"""What spans and metrics share on their way to an OTLP endpoint (http/protobuf).
+
+OpenTelemetry's SDK is imported by the functions that use it: it takes half a second, which a start without an endpoint
+does not pay.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,15 @@ import time
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
 from engine_common import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
 T = TypeVar("T")
@@ -42,14 +42,25 @@ def wanted(signal: Literal["traces", "metrics"]) -> bool:
 def tracer_provider(service: str, exporter: SpanExporter | None) -> TracerProvider | None:
     """Start to record spans for the exporter, or else for the OTLP endpoint if there is one."""
     if exporter is not None:
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
         return _recording(service, SimpleSpanProcessor(exporter))
-    provider = _started("traces", lambda: _recording(service, BatchSpanProcessor(OTLPSpanExporter())))
+    provider = _started("traces", lambda: _recording(service, _exporting()))
     if provider is not None:
         trace.set_tracer_provider(provider)  # for libraries that trace by themselves
     return provider
 
 
+def _exporting() -> SpanProcessor:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    return BatchSpanProcessor(OTLPSpanExporter())
+
+
 def _recording(service: str, processor: SpanProcessor) -> TracerProvider:
+    from opentelemetry.sdk.trace import TracerProvider
+
     # The stable names of attributes instead of those on their way out; read at the first instrumentation.
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
     provider = TracerProvider(resource=resource(service), shutdown_on_exit=False)
@@ -59,23 +70,36 @@ def _recording(service: str, processor: SpanProcessor) -> TracerProvider:
 
 def metric_reader() -> MetricReader | None:
     """Start to send metrics to the OTLP endpoint if there is one."""
-    return _started("metrics", lambda: PeriodicExportingMetricReader(OTLPMetricExporter()))
+    return _started("metrics", _exporting_metrics)
+
+
+def _exporting_metrics() -> MetricReader:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    return PeriodicExportingMetricReader(OTLPMetricExporter())
 
 
 def instrument_http_client(provider: TracerProvider) -> None:
     """Record a client span for every request of the aiohttp sessions made from now on."""
+    from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+
     leave_http_client()
     AioHttpClientInstrumentor().instrument(tracer_provider=provider)
 
 
 def leave_http_client() -> None:
     """Record nothing of the aiohttp sessions made from now on."""
+    from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+
     if AioHttpClientInstrumentor().is_instrumented_by_opentelemetry:
         AioHttpClientInstrumentor().uninstrument()
 
 
 def resource(service: str) -> Resource:
     """Describe this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+
     detected = Resource.create()
     stated = {key for key, value in detected.attributes.items() if not str(value).startswith("unknown_service")}
     own = {SERVICE_NAME: service, SERVICE_VERSION: __version__}
