@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: autocommit, with every time-out that keeps a stalled peer from holding anything."""
 
 import asyncio
+import select
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -68,9 +69,33 @@ async def answering(pool: Pool, *, within_s: float = _ANSWER_WITHIN_S) -> AsyncG
 
     Raises psycopg_pool.PoolTimeout when there is none to lend.
     """
-    async with pool.connection() as connection:
-        deadline = asyncio.get_running_loop().call_later(within_s, connection.pgconn.finish)
-        try:
-            yield connection
-        finally:
-            deadline.cancel()
+    connection = await _borrow(pool)
+    deadline = asyncio.get_running_loop().call_later(within_s, connection.pgconn.finish)
+    try:
+        yield connection
+    finally:
+        deadline.cancel()
+        await pool.putconn(connection)
+
+
+async def _borrow(pool: Pool) -> Connection:
+    """Return a connection that did not die while it was idle.
+
+    Without this every connection of the pool would fail one caller after a restart of the server, and the pool's own
+    check asks the server each time.
+    """
+    while True:
+        connection = await pool.getconn()
+        if _is_silent(connection):
+            return connection
+        await connection.close()
+        await pool.putconn(connection)  # which has it replaced
+
+
+def _is_silent(connection: Connection) -> bool:
+    """Ask the kernel whether anything came in: all that an idle connection ever receives is its end, or its reason."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)
