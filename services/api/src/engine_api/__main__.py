@@ -26,6 +26,8 @@ _PONG_WITHIN_S = 20
 _FINISH_WITHIN_S = 8
 _UNREAD_WITHIN_S = 30
 
+_SEND_BUFFER_BYTES = 256 * 1024
+
 
 class Server(uvicorn.Server):
     """Stops on a signal and returns, where uvicorn would raise the signal again and end with its code."""
@@ -78,6 +80,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Inherited by every connection: a peer that reads no more does not keep its buffers here for ever.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_WITHIN_S * 1000)
+    # Inherited too: what a slow reader has not taken yet stays small, and is noticed.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
     except OSError:

@@ -1,0 +1,150 @@
+"""PostgreSQL is away: nothing is accepted that could be lost, and service comes back by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from engine_common.migrate import migrate
+from integration.api import outages
+from integration.api.outages import Server
+from integration.api.running_api import BODY, Answer, RunningApi, running_api
+from support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a PostgreSQL of this module's own."""
+    server = outages.postgres(tmp_path_factory.mktemp("postgres"))
+    server.up()
+    migrate(server.url)
+    yield server
+    server.down()
+
+
+@pytest.fixture
+async def api(cluster: Server, redis_url: str) -> AsyncIterator[RunningApi]:
+    """Serve an api that uses the module's PostgreSQL."""
+    async with running_api(cluster.url, redis_url) as running:
+        yield running
+
+
+def is_unavailable(answer: Answer) -> None:
+    problem = answer.problem(503, "unavailable")
+    assert problem["retryable"] is True
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_every_route_says_so_and_serves_again_by_itself(api: RunningApi, cluster: Server) -> None:
+    """503 with Retry-After while it is stopped; sockets are closed with "try again later"."""
+    order_id = await api.place("/api/orders")
+    await asyncio.to_thread(cluster.down)
+    try:
+        answers = await asyncio.gather(
+            api.post("/api/orders/execute", BODY),
+            api.post("/orders", BODY),
+            api.post("/api/orders", BODY, key="key"),
+            api.post(f"/api/orders/{order_id}/execute"),
+            api.get(f"/api/orders/{order_id}"),
+            api.get(f"/api/orders/{order_id}/events"),
+            api.get("/api/orders"),
+            api.get("/api/orders/user/wallet"),
+        )
+        for answer in answers:
+            is_unavailable(answer)
+        (await api.post("/api/orders/execute", BODY | {"amountIn": 0})).problem(422, "invalid_order")
+        ready = await api.get("/readyz")
+        assert (ready.status, ready.json) == (503, {"status": "down", "postgres": "down", "redis": "up"})
+        assert (await api.get("/livez")).status == 200
+        health = await api.get("/health")
+        assert (health.status, health.json["postgres"]) == (200, "down")
+        async with api.listening(f"/ws/orders/{order_id}") as ear:
+            assert await ear.closed() == 1013
+        async with api.listening("/api/orders/execute") as ear:
+            await ear.connection.send('{"tokenIn":"SOL","tokenOut":"USDC","amountIn":"1"}')
+            assert (await ear.hear(1))[0]["code"] == "unavailable"
+            assert await ear.closed() == 1013
+    finally:
+        await asyncio.to_thread(cluster.up)
+
+    async def accepted() -> bool:
+        return (await api.post("/api/orders/execute", BODY)).status == 202
+
+    await eventually(accepted)
+    answer = await eventually_ok(api, f"/api/orders/{order_id}")
+    assert answer.json["status"] == "pending"
+
+
+async def eventually_ok(api: RunningApi, path: str) -> Answer:
+    async def ok() -> Answer | None:
+        answer = await api.get(path)
+        return answer if answer.status == 200 else None
+
+    answer = await eventually(ok)
+    assert answer is not None
+    return answer
+
+
+async def test_a_server_that_only_hangs_leaves_the_outcome_open(api: RunningApi, cluster: Server) -> None:
+    """The order's id is told, to look it up; it is there, for the statement had been sent."""
+    key = str(uuid4())
+    await api.place()
+    with cluster.frozen():
+        unkeyed, keyed = await asyncio.gather(
+            api.post("/api/orders/execute", BODY),
+            api.post("/api/orders/execute", BODY | {"amountIn": "2"}, key=key),
+        )
+        is_unavailable(await api.get("/api/orders"))
+    first, others = sorted((unkeyed, keyed), key=lambda answer: answer.json["code"])
+    assert {first.json["code"], others.json["code"]} <= {"outcome_unknown", "unavailable"}
+    for answer, retryable in ((unkeyed, False), (keyed, True)):
+        if answer.json["code"] == "outcome_unknown":
+            assert answer.problem(503, "outcome_unknown")["retryable"] is retryable
+            assert int(answer.headers["retry-after"]) > 0
+            assert UUID(answer.json["orderId"])
+    assert first.json["code"] == "outcome_unknown"
+    await eventually_ok(api, f"/api/orders/{first.json['orderId']}")
+
+    async def repeated() -> Answer | None:
+        answer = await api.post("/api/orders/execute", BODY | {"amountIn": "2"}, key=key)
+        return answer if answer.status == 202 else None
+
+    again = await eventually(repeated)
+    assert again is not None
+    if keyed.json["code"] == "outcome_unknown":
+        assert again.json["orderId"] == keyed.json["orderId"]
+
+
+async def test_an_api_that_starts_first_waits_for_its_database(cluster: Server, redis_url: str) -> None:
+    """It serves as soon as PostgreSQL is there; nobody has to start it again."""
+    await asyncio.to_thread(cluster.down)
+    try:
+        async with running_api(cluster.url, redis_url) as api:
+            is_unavailable(await api.post("/api/orders/execute", BODY))
+            await asyncio.to_thread(cluster.up)
+
+            async def accepted() -> bool:
+                return (await api.post("/api/orders/execute", BODY)).status == 202
+
+            await eventually(accepted)
+    finally:
+        if not cluster.is_up:
+            cluster.up()
+
+
+async def test_an_open_socket_waits_for_postgres(api: RunningApi, cluster: Server) -> None:
+    """It is not closed for an outage, and goes on after it."""
+    order_id = await api.place("/api/orders")
+    async with api.listening(f"/ws/orders/{order_id}") as ear:
+        await ear.hear(1)
+        await asyncio.to_thread(cluster.down)
+        await ear.silence(1.5)
+        await asyncio.to_thread(cluster.up)
+
+        async def executed() -> bool:
+            return (await api.post(f"/api/orders/{order_id}/execute")).status == 202
+
+        await eventually(executed)
+        (queued,) = await ear.hear(1)
+    assert (queued["seq"], queued["status"]) == (2, "queued")
