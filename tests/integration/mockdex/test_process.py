@@ -13,8 +13,8 @@ import pytest
 from integration.mockdex.swaps import SOL, USDC, Wanted, sign
 
 FAST = {
-    "MOCK_DEX_BLOCK_MS": "20",
-    "MOCK_DEX_VALID_BLOCKS": "10000",
+    "MOCK_DEX_BLOCK_MS": "200",
+    "MOCK_DEX_VALID_BLOCKS": "1000",
     "MOCK_DEX_QUOTE_DELAY_MS": "0",
     "MOCK_DEX_EXECUTION_DELAY_MS": "1500",
 }
@@ -87,11 +87,16 @@ async def start(tmp_path):
         await process.communicate()
 
 
+def batched(items):
+    """Split into lists that one request may carry."""
+    rest = list(items)
+    return [rest[first : first + 256] for first in range(0, len(rest), 256)]
+
+
 async def poll_until_landed(process, signatures):
     """Ask for statuses until all are there; return the heights reported meanwhile."""
     heights = []
-    for first in range(0, len(signatures), 256):
-        some = signatures[first : first + 256]
+    for some in batched(signatures):
         while None in (await process.rpc("getSignatureStatuses", some, {"searchTransactionHistory": True}))["value"]:
             heights.append((await process.rpc("getEpochInfo"))["blockHeight"])
             await asyncio.sleep(0.05)
@@ -121,11 +126,15 @@ async def test_what_was_accepted_outlives_kill_9(start, tmp_path):
     process = await (await start(**data)).ready()
     assert process.announced["height"] >= reported
     assert [row["signature"] for row in (await process.ledger())[: len(landed)]] == [row["signature"] for row in landed]
-    heights = await poll_until_landed(process, list(sent))
+    heights = await poll_until_landed(process, sent)
     assert heights == sorted(heights)
     assert min(heights, default=reported) >= reported
-    again = await process.batch(*(("sendTransaction", swap, {"encoding": "base64"}) for swap in sent.values()))
-    assert {answer["error"]["data"]["err"] for answer in again} == {"AlreadyProcessed"}
+    for swaps in batched(sent.values()):
+        again = await process.batch(*(("sendTransaction", swap, {"encoding": "base64"}) for swap in swaps))
+        assert {answer["error"]["data"]["err"] for answer in again} == {"AlreadyProcessed"}
+    more = sign(Wanted(pool, blockhash, 10_000, venue="meteora"))
+    sent[await process.rpc("sendTransaction", more, {"encoding": "base64"})] = more
+    await poll_until_landed(process, sent)
     ledger = await process.ledger()
     assert sorted(row["signature"] for row in ledger) == sorted(sent)
     slots = [row["slot"] for row in ledger]

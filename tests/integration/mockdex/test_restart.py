@@ -1,6 +1,7 @@
 """What is stored outlives the process: an exchange is closed and opened again on the same directory."""
 
 from collections.abc import AsyncIterator
+from shutil import copyfile
 
 import pytest
 
@@ -54,6 +55,24 @@ async def test_what_was_accepted_lands_after_a_restart_and_lands_once(restart):
     assert ledger[: len(landed_before)] == landed_before
     assert sorted(row["signature"] for row in ledger) == sorted(signatures)
     assert (await exchange.ask.statuses(*signatures, history=False))[1].count(None) == 0
+
+
+async def test_what_was_accepted_after_the_last_block_is_stored_with_the_time_of_its_acceptance(restart, tmp_path):
+    """Killed long into a block, it goes on there: due times keep their distance, numbers are not given twice."""
+    exchange = await restart()
+    exchange.ms += 350
+    signature = await exchange.ask.send(exchange.swap(1))
+    # What a killed process leaves: the files as they are, without what a close would add.
+    restart.directory = tmp_path / "killed"
+    restart.directory.mkdir()
+    for name in ("chain.db", "chain.db-wal"):
+        copyfile(tmp_path / name, restart.directory / name)
+    exchange = await restart()
+    other = await exchange.ask.send(exchange.swap(2))
+    await exchange.pass_ms(1_999)
+    assert await exchange.ask.ledger() == []
+    await exchange.pass_ms(1_002)
+    assert {row["signature"] for row in await exchange.ask.ledger()} == {signature, other}
 
 
 async def test_chain_time_stands_still_while_nobody_serves(restart):

@@ -12,6 +12,7 @@ import orjson
 from mockdex.blocks import slot_of
 from mockdex.curves import InsufficientLiquidity
 from mockdex.landings import SIMULATED_FAILURE, SLIPPAGE_EXCEEDED, Landing
+from mockdex.storage import Position
 from mockdex.transactions import open_transaction, swap_of
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Chain:
         self._encoded: dict[str, InFlight] = {}
         self._events: list[tuple[int, int, InFlight]] = []
         blockhashes.advance(height)
+        storage.position = self._position
 
     @property
     def slot(self) -> int:
@@ -203,7 +205,8 @@ class Chain:
         while self._events and self._events[0][0] <= now:
             when, _, event = heappop(self._events)
             settled.append(event)
-            block = self.time.height_at(when)
+            # After a restart something may be overdue; the blocks below the reported height are closed.
+            block = max(self.time.height_at(when), self.height)
             if event.fate != Fate.NEVER_LANDS and block <= event.last_valid_height:
                 landed.append(self._land(event, slot_of(block), moved))
         if not settled and height <= self._written_height:
@@ -213,7 +216,6 @@ class Chain:
         changes.pools.update((market.key, _pool_row(market)) for market in moved)
         changes.landed.extend(landed)
         changes.settled.extend((event.number,) for event in settled)
-        changes.chain = (height, now, self._next_number, orjson.dumps(self._faults.drawn).decode())
         return Turn(height, landed, settled, self._storage.commit())
 
     def show(self, turn: Turn) -> None:
@@ -229,6 +231,11 @@ class Chain:
             self.height = turn.height
             self._blockhashes.advance(turn.height)
             self.landings.forget(slot_of(turn.height))
+
+    def _position(self) -> Position:
+        """Return where the chain is, to be committed with whatever is committed next."""
+        height = max(self.height, self._written_height)
+        return Position(height, self.time.now(), self._next_number, orjson.dumps(self._faults.drawn).decode())
 
     def _land(self, event: InFlight, slot: int, moved: set[Market]) -> Landing:
         error, amount_out = self._execute(event, slot, moved)

@@ -17,7 +17,7 @@ from mockdex.landings import REMEMBERED_BLOCKS, Landings
 from mockdex.ledger import Ledger
 from mockdex.markets import Markets
 from mockdex.prices import PriceWalk
-from mockdex.storage import Genesis, Storage
+from mockdex.storage import Position, Storage, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +34,12 @@ class Exchange:
     """Everything that one process serves."""
 
     def __init__(self, settings: ProcessSettings, storage: Storage, clock: Callable[[], int]) -> None:
-        stored = _genesis(settings, storage)
+        stored = _begin(settings, storage)
+        position = stored.position
         self.seed = stored.seed
         self.storage = storage
         self.tuning = settings.tuning()
-        self.faults = Faults(stored.seed, self.tuning, orjson.loads(stored.drawn))
+        self.faults = Faults(stored.seed, self.tuning, orjson.loads(position.drawn))
         self.markets = Markets(PriceWalk(stored.seed), settings.mock_dex_block_ms)
         self.ledger = Ledger(storage, self.markets)
         valid_blocks = settings.mock_dex_valid_blocks
@@ -48,15 +49,15 @@ class Exchange:
             markets=self.markets,
             faults=self.faults,
             tuning=self.tuning,
-            chain_time=ChainTime(stored.height, stored.chain_ms, settings.mock_dex_block_ms, clock),
+            chain_time=ChainTime(position.height, position.chain_ms, settings.mock_dex_block_ms, clock),
             blockhashes=Blockhashes(stored.genesis, valid_blocks),
             landings=landings,
-            height=stored.height,
-            next_number=stored.next_number,
+            height=position.height,
+            next_number=position.next_number,
             landed_count=self.ledger.count(),
         )
         self.driver = Driver(self.chain)
-        self._restore(landings, slot_of(stored.height))
+        self._restore(landings, slot_of(position.height))
 
     @classmethod
     async def open(
@@ -96,14 +97,14 @@ class Exchange:
                 market.restore(tuple(int(part) for part in orjson.loads(displacement)), moved_at)
 
 
-def _genesis(settings: ProcessSettings, storage: Storage) -> Genesis:
+def _begin(settings: ProcessSettings, storage: Storage) -> Stored:
     wanted = settings.mock_dex_seed
     fresh = secrets.randbelow(2**31) if wanted is None else wanted
-    stored = storage.found(Genesis(fresh, fresh, GENESIS_HEIGHT, 0, 1, "{}"))
+    stored = storage.found(fresh, Position(GENESIS_HEIGHT, 0, 1, "{}"))
     if wanted is not None and wanted != stored.seed:
         log.warning("the data directory's chain goes on with another seed", stored=stored.seed, seed=wanted)
         storage.reseed(wanted)
         stored = stored._replace(seed=wanted)
-    elif wanted is None and stored.height > GENESIS_HEIGHT:
+    elif wanted is None and stored.seed != fresh:
         log.info("the seed is the data directory's", seed=stored.seed)
     return stored

@@ -64,15 +64,24 @@ class DirectoryUnusable(Exception):
     """The chain cannot be kept in this directory: another process does, or the system will not have it."""
 
 
-class Genesis(NamedTuple):
-    """What a chain's row in storage says."""
+class Position(NamedTuple):
+    """Where a chain is."""
 
-    genesis: int
-    seed: int
     height: int
     chain_ms: int
     next_number: int
+    """of the next transaction that is accepted"""
     drawn: str
+    """numbers of random decisions, as JSON"""
+
+
+class Stored(NamedTuple):
+    """What a chain's row in storage says."""
+
+    genesis: int
+    """what its blockhashes are made of: the seed that it began with"""
+    seed: int
+    position: Position
 
 
 @dataclass(slots=True)
@@ -84,7 +93,7 @@ class Changes:
     landed: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     settled: list[tuple[int]] = field(default_factory=list[tuple[int]])
     pools: dict[bytes, tuple[bytes, int, str]] = field(default_factory=dict[bytes, tuple[bytes, int, str]])
-    chain: tuple[int, int, int, str] | None = None
+    position: Position | None = None
 
 
 class Storage:
@@ -103,6 +112,8 @@ class Storage:
             raise
         self._reading = ThreadPoolExecutor(1, "storage-reader")
         self._waiting = Changes(self._loop.create_future())
+        self.position: Callable[[], Position] | None = None
+        """asked at every commit, so that what is stored together always agrees"""
         self.failed = False
         """nothing can be committed any more"""
         self._busy = False
@@ -138,15 +149,16 @@ class Storage:
         """Read committed rows one by one, blocking."""
         return self._reader.execute(sql)
 
-    def found(self, genesis: Genesis) -> Genesis:
+    def found(self, seed: int, start: Position) -> Stored:
         """Return the chain that is stored; found it if there is none. Blocks: for the start only."""
         self._writer.execute(
             "INSERT OR IGNORE INTO chain (id, genesis, seed, height, chain_ms, next_number, drawn)"
             " VALUES (1, ?, ?, ?, ?, ?, ?)",
-            (str(genesis.genesis), str(genesis.seed), *genesis[2:]),
+            (str(seed), str(seed), *start),
         )
         rows = self.read_now("SELECT genesis, seed, height, chain_ms, next_number, drawn FROM chain")
-        return Genesis(int(rows[0][0]), int(rows[0][1]), *rows[0][2:])
+        genesis, stored_seed, *position = rows[0]
+        return Stored(int(genesis), int(stored_seed), Position(*position))
 
     def reseed(self, seed: int) -> None:
         """Keep another seed. Blocks: for the start only."""
@@ -168,6 +180,7 @@ class Storage:
     def _flush(self) -> None:
         self._wanted = False
         changes, self._waiting = self._waiting, Changes(self._loop.create_future())
+        changes.position = self.position() if self.position else None
         self._queue.put(changes)
 
     def _work(self) -> None:
@@ -190,8 +203,8 @@ class Storage:
             run_many(_SETTLE, changes.settled)
         if changes.pools:
             run_many(_MOVE, changes.pools.values())
-        if changes.chain:
-            run(_GO_ON, changes.chain)
+        if changes.position:
+            run(_GO_ON, changes.position)
         run("COMMIT")
 
     def _done(self, changes: Changes, error: BaseException | None) -> None:
