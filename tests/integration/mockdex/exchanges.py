@@ -145,6 +145,10 @@ class Stepped:
 
     def swap(self, number: int = 1, *, legacy: bool = False, **changes: Any) -> str:
         """Sign a swap with the newest blockhash."""
+        return sign(self.wanted(number, **changes), legacy=legacy)
+
+    def wanted(self, number: int, **changes: Any) -> Wanted:
+        """Describe a swap with the newest blockhash."""
         venue, source, target = (
             changes.get(name, default)
             for name, default in (("venue", "raydium"), ("input_mint", SOL), ("output_mint", USDC))
@@ -152,7 +156,7 @@ class Stepped:
         found = self.exchange.markets.find(venue, source, target)
         assert found is not None
         blockhash, _ = self.exchange.chain.latest_blockhash()
-        return sign(Wanted(found[0].address, blockhash, number, **changes), legacy=legacy)
+        return Wanted(found[0].address, blockhash, number, **changes)
 
     async def close(self) -> None:
         """Commit and close."""

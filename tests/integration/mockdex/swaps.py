@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.message import Message, MessageV0
+from solders.message import Message, MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SOL = "So11111111111111111111111111111111111111112"
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
@@ -73,6 +76,16 @@ def sign(wanted: Wanted, *, legacy: bool = False) -> str:
     else:
         message = MessageV0.try_compile(OWNER.pubkey(), [instruction(wanted)], [], blockhash)
     return encode(VersionedTransaction(message, [OWNER]))
+
+
+def sign_many(wanted: Wanted, numbers: Iterable[int]) -> list[str]:
+    """Sign the same swap for many orders: the order id is written into the bytes, which is ten times as fast."""
+    blockhash = Hash.from_string(wanted.blockhash)
+    message = MessageV0.try_compile(OWNER.pubkey(), [instruction(wanted)], [], blockhash)
+    head, found, tail = to_bytes_versioned(message).partition(order_id(wanted.number).bytes)
+    assert found
+    bodies = (head + order_id(number).bytes + tail for number in numbers)
+    return [b64encode(b"\x01" + bytes(OWNER.sign_message(body)) + body).decode() for body in bodies]
 
 
 def encode(transaction: VersionedTransaction) -> str:

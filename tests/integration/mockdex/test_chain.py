@@ -1,7 +1,7 @@
 import pytest
 
 from integration.mockdex.exchanges import Answered
-from integration.mockdex.swaps import SOL, USDC, order_id
+from integration.mockdex.swaps import SOL, USDC, order_id, sign_many
 
 
 async def test_a_swap_lands_after_its_delay_and_is_told_everywhere(exchange):
@@ -194,9 +194,8 @@ async def test_trades_move_the_pool_they_are_executed_against(exchange):
 async def test_ten_thousand_swaps_are_in_flight_at_once(exchange):
     signatures = []
     for first in range(0, 10_000, 500):
-        calls = [
-            ("sendTransaction", exchange.swap(number), {"encoding": "base64"}) for number in range(first, first + 500)
-        ]
+        swaps = sign_many(exchange.wanted(10**20), range(first, first + 500))
+        calls = [("sendTransaction", swap, {"encoding": "base64"}) for swap in swaps]
         signatures += [answer["result"] for answer in await exchange.ask.batch(*calls)]
     chain = exchange.exchange.chain
     assert len(chain.in_flight) == len(set(signatures)) == 10_000

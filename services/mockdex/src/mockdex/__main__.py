@@ -51,7 +51,7 @@ async def serve(settings: ProcessSettings) -> int:
     if probes:
         await probes.close()
     await exchange.close()
-    return 1 if exchange.storage.failed else 0
+    return 1 if exchange.failed else 0
 
 
 def _prepare_process() -> None:

@@ -182,11 +182,11 @@ class Chain:
         heappush(self._events, (when, accepted.number, accepted))
 
     def _draw_fate(self, market: Market, last_valid_height: int) -> tuple[int, Fate]:
-        faults, venue, now = self._faults, market.venue.name, self.time.now()
-        due_ms = now + faults.delay_ms("execution_delay_ms", venue)
+        faults, venue = self._faults, market.venue.name
+        due_ms = self.time.now() + faults.delay_ms("execution_delay_ms", venue)
         if faults.strikes("late_landing_rate", venue):
-            quarter = self.time.start_of(last_valid_height + 1) - max(now, due_ms)
-            due_ms += max(quarter, 0) * (750 + faults.draw("late_landing", venue) % 250) // 1000
+            left_ms = max(self.time.start_of(last_valid_height + 1) - due_ms, 0)
+            due_ms += left_ms * (750 + faults.draw("late_landing", venue) % 250) // 1000
         if faults.strikes("never_lands_rate", venue):
             return due_ms, Fate.NEVER_LANDS
         fails = bool(self._tuning.value("force_fail", venue)) or faults.strikes("failure_rate", venue)

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mockdex.chain import Chain, Turn
 
 # Landings are committed in groups of at most this long.
@@ -15,8 +17,9 @@ _GROUP_MS = 10
 class Driver:
     """Turns the chain whenever something is due."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, on_failure: Callable[[BaseException], None]) -> None:
         self._chain = chain
+        self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_ms = 0
@@ -40,7 +43,12 @@ class Driver:
 
     def _run(self) -> None:
         self._last_turn_ms = self._chain.time.now()
-        turn = self._chain.turn()
+        try:
+            turn = self._chain.turn()
+        except Exception as error:
+            # A chain that stands still is worse than a process that ends and is started again.
+            self._on_failure(error)
+            raise
         if turn is not None:
             turn.committed.add_done_callback(lambda committed: self._show(turn, committed))
         self._schedule()

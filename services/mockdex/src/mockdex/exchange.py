@@ -33,7 +33,13 @@ _SLACK_SLOTS = 32
 class Exchange:
     """Everything that one process serves."""
 
-    def __init__(self, settings: ProcessSettings, storage: Storage, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        storage: Storage,
+        clock: Callable[[], int],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
         stored = _begin(settings, storage)
         position = stored.position
         self.seed = stored.seed
@@ -56,22 +62,24 @@ class Exchange:
             next_number=position.next_number,
             landed_count=self.ledger.count(),
         )
-        self.driver = Driver(self.chain)
+        self.driver = Driver(self.chain, on_failure)
         self._restore(landings, slot_of(position.height))
+        self.failed = False
 
     @classmethod
     async def open(
         cls, settings: ProcessSettings, on_failure: Callable[[], None], clock: Callable[[], int] = monotonic_ms
     ) -> Self:
-        """Go on from what is stored; raise DirectoryUnusable. Calls on_failure when nothing can be stored any more."""
+        """Go on from what is stored; raise DirectoryUnusable. Calls on_failure when the chain cannot go on."""
 
         def fail(error: BaseException) -> None:
-            log.critical("the chain cannot be stored any more", exc_info=error)
+            log.critical("the chain cannot go on", exc_info=error)
+            exchange.failed = True
             exchange.driver.stop()
             on_failure()
 
         storage = Storage(settings.mock_dex_data_dir, fail)
-        exchange = cls(settings, storage, clock)
+        exchange = cls(settings, storage, clock, fail)
         exchange.driver.start()
         # Its height is committed before anybody can ask for it.
         await asyncio.wait((storage.commit(),))
@@ -84,7 +92,7 @@ class Exchange:
 
     async def ready(self) -> dict[str, str]:
         """Tell what works."""
-        return {"storage": "down" if self.storage.failed else "up"}
+        return {"storage": "down" if self.failed else "up"}
 
     def _restore(self, landings: Landings, slot: int) -> None:
         for landing in self.ledger.since(landings.oldest(slot)):

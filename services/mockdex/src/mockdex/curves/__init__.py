@@ -1,8 +1,9 @@
 """The venues: a third one is a module beside these and its name in the tuple."""
 
-from mockdex.curves import meteora, raydium
+from importlib import import_module
+
 from mockdex.curves.book import Book, Curve, Depth, Fill, InsufficientLiquidity, Venue
 
-VENUES: tuple[Venue, ...] = (raydium.VENUE, meteora.VENUE)
+VENUES: tuple[Venue, ...] = tuple(import_module(f"{__name__}.{module}").VENUE for module in ("raydium", "meteora"))
 
 __all__ = ["VENUES", "Book", "Curve", "Depth", "Fill", "InsufficientLiquidity", "Venue"]
