@@ -21,6 +21,9 @@ from engine_api.settings import ApiSettings
 BODY = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 WITHIN_S = 30.0
 
+# An id that no order has.
+UNKNOWN = "0198d2a0-0000-7000-8000-000000000000"
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -2,21 +2,20 @@
 
 import asyncio
 import json
-from uuid import uuid4
 
 import pytest
 import websockets
 
-from integration.api.running_api import BODY, RunningApi, running_api
+from integration.api.running_api import BODY, UNKNOWN, RunningApi, running_api
 
 
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        (f"/ws/orders/{uuid4()}", 4004),
+        (f"/ws/orders/{UNKNOWN}", 4004),
         ("/ws/orders/not-an-id", 4004),
         ("/ws/orders/%00", 4004),
-        (f"/api/orders/execute?orderId={uuid4()}", 4004),
+        (f"/api/orders/execute?orderId={UNKNOWN}", 4004),
         ("/api/orders/execute?orderId=", 4004),
         ("/ws", 4422),
         ("/ws?wallet=", 4422),
@@ -105,7 +104,7 @@ async def test_pages_of_other_origins_may_not_connect(shared_database_url: str, 
     origins = ("https://desk.example",)
     async with running_api(shared_database_url, redis_url, allowed_origins=origins) as api:
         for origin, code in (("https://evil.example", 4401), ("https://desk.example", 4004), (None, 4004)):
-            async with api.listening(f"/ws/orders/{uuid4()}", origin=origin) as ear:
+            async with api.listening(f"/ws/orders/{UNKNOWN}", origin=origin) as ear:
                 assert await ear.closed() == code
         preflight = {"origin": "https://desk.example", "access-control-request-method": "POST"}
         answer = await api.ask("OPTIONS", "/api/orders", headers=preflight)

@@ -38,10 +38,10 @@ def _reading(answer: type[BaseModel]) -> Operation:
     )
 
 
-def _listing(wallet: parameters.Parameter[str]) -> Operation:
+def _listing(wallet: parameters.Parameter[str], *further: problems.Kind) -> Operation:
     return Operation(
         answers={200: schemas.OrderPage},
-        refusals=(problems.INVALID_PARAMETER, problems.UNAVAILABLE),
+        refusals=(problems.INVALID_PARAMETER, problems.UNAVAILABLE, *further),
         parameters=(wallet, parameters.STATUS, parameters.ORDER_TYPE, parameters.LIMIT, parameters.CURSOR),
     )
 
@@ -67,7 +67,12 @@ ROUTES: list[BaseRoute] = [
     ApiRoute("POST", "/api/orders/{id:uuid}/execute", orders.execute, _EXECUTING),
     ApiRoute("GET", "/api/orders/{id:uuid}/events", orders.history, _reading(schemas.History)),
     ApiRoute("GET", "/api/orders", orders.list_orders, _listing(parameters.WALLET)),
-    ApiRoute("GET", "/api/orders/user/{wallet:path}", orders.list_wallet_orders, _listing(parameters.WALLET_IN_PATH)),
+    ApiRoute(
+        "GET",
+        "/api/orders/user/{wallet:path}",
+        orders.list_wallet_orders,
+        _listing(parameters.WALLET_IN_PATH, problems.NOT_FOUND),
+    ),
     ApiRoute("GET", "/livez", health.livez, Operation({200: schemas.Alive})),
     ApiRoute("GET", "/readyz", health.readyz, Operation({200: schemas.Readiness, 503: schemas.Readiness})),
     ApiRoute("GET", "/health", health.health, Operation({200: schemas.Report})),

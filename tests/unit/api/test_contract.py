@@ -1,0 +1,35 @@
+"""How the contract is made from the routes."""
+
+import pytest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine_api import problems
+from engine_api.contract.document import build
+from engine_api.problems import Kind
+from engine_api.routes.table import ROUTES
+
+
+async def undescribed(_: object) -> Response:
+    return Response()
+
+
+def test_a_route_that_does_not_describe_itself_is_refused() -> None:
+    """So that none can be forgotten."""
+    with pytest.raises(TypeError, match="says nothing"):
+        build([*ROUTES, Route("/forgotten", undescribed)])
+
+
+def test_every_kind_of_problem_is_documented_somewhere() -> None:
+    """A code that no route lists would surprise a client."""
+    kinds = {value.code for value in vars(problems).values() if isinstance(value, Kind)}
+    documented = {
+        code
+        for path in build(ROUTES)["paths"].values()
+        for operation in path.values()
+        for response in operation["responses"].values()
+        for media in response["content"].values()
+        for part in media["schema"].get("allOf", [])[1:]
+        for code in part["properties"]["code"]["enum"]
+    }
+    assert documented == kinds

@@ -1,0 +1,92 @@
+"""What a socket is sent, whatever comes in whatever order."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine_api.streams.mailbox import Mailbox, Update
+from engine_api.streams.progress import Progress
+from engine_common.orders import Event
+
+LAST = 6
+
+
+def history(order_id: UUID) -> list[Event]:
+    """Return an order's whole history; the last event is terminal."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    return [
+        Event(order_id, seq, "status", "confirmed" if seq == LAST else "routing", None, 1, at, {})
+        for seq in range(1, LAST + 1)
+    ]
+
+
+async def sent(arriving: Sequence[int], committed_after: Sequence[int], *, known_from: int | None) -> list[int]:
+    """Return the `seq` of what a socket is sent when these updates arrive.
+
+    `committed_after` says how many events PostgreSQL has beyond the arriving one when a gap is read.
+    """
+    order_id = uuid4()
+    events = history(order_id)
+    progress = Progress()
+    if known_from is not None:
+        progress.positions[order_id] = known_from
+    output: list[int] = []
+    for seq, more in zip(arriving, committed_after, strict=True):
+
+        async def read_missed(_: UUID, after: int, upto: int = min(seq + more, LAST)) -> list[Event]:
+            return [event for event in events if after < event.seq <= upto]
+
+        for update in await progress.due(Update.of(events[seq - 1]), read_missed):
+            output.append(update.seq)
+            progress.advance(update)
+    return output
+
+
+arrivals = st.lists(st.tuples(st.integers(1, LAST), st.integers(0, 3)), max_size=30)
+
+
+@given(arrivals, st.integers(0, LAST - 1))
+async def test_every_event_is_sent_once_and_in_order(arriving: list[tuple[int, int]], known_from: int) -> None:
+    """Of an order that is known: with duplicates, gaps and in any order of arrival."""
+    output = await sent([seq for seq, _ in arriving], [more for _, more in arriving], known_from=known_from)
+    assert output == list(range(known_from + 1, known_from + 1 + len(output)))
+    beyond = [seq for seq, _ in arriving if seq > known_from]
+    assert len(output) >= max(beyond, default=known_from) - known_from
+
+
+@given(arrivals)
+async def test_an_unknown_order_begins_anywhere_and_goes_on_without_gaps(arriving: list[tuple[int, int]]) -> None:
+    """Whatever comes first is its beginning."""
+    output = await sent([seq for seq, _ in arriving], [more for _, more in arriving], known_from=None)
+    if arriving:
+        first = arriving[0][0]
+        assert output == list(range(first, first + len(output)))
+    else:
+        assert output == []
+
+
+def test_a_mailbox_that_overflows_tells_once_and_takes_no_more() -> None:
+    """Its memory is given back at once."""
+    overflows: list[str] = []
+    mailbox = Mailbox(capacity_bytes=1_000)
+    mailbox.on_overflow = lambda: overflows.append("overflow")
+    update = Update(uuid4(), 1, terminal=False, message="x" * 200)
+    for _ in range(10):
+        mailbox.put(update)
+    assert (overflows, mailbox.overflowed, mailbox.empty) == (["overflow"], True, True)
+
+
+async def test_a_mailbox_gives_what_it_got_in_order() -> None:
+    """And has its room again."""
+    mailbox = Mailbox(capacity_bytes=1_000)
+    updates = [Update(uuid4(), seq, terminal=False, message="x" * 100) for seq in range(3)]
+    for _ in range(20):
+        for update in updates:
+            mailbox.put(update)
+        assert not mailbox.roomy
+        assert [await mailbox.get() for _ in updates] == updates
+        assert mailbox.roomy
+    assert not mailbox.overflowed
