@@ -26,6 +26,7 @@ class Writer:
         self._starting = threading.Lock()
         self._started = False
         self._dropped = 0
+        self._reported = 0
 
     def write(self, line: bytes) -> None:
         """Take a line, without its line end."""
@@ -64,9 +65,9 @@ class Writer:
         while len(items) < _BATCH and not self._waiting.empty():
             items.append(self._waiting.get())
         self._put(b"".join(item + b"\n" for item in items if isinstance(item, bytes)))
-        if dropped := self._dropped:
-            self._dropped -= dropped
-            self._put(b'{"level":"warning","event":"log lines were dropped","count":%d}\n' % dropped)
+        if missing := self._dropped - self._reported:
+            self._reported += missing
+            self._put(b'{"level":"warning","event":"log lines were dropped","count":%d}\n' % missing)
         for item in items:
             if isinstance(item, threading.Event):
                 item.set()
