@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from devstack.layout import Layout
 
 LOAD_GENERATOR = "load generator"
 _SUPERVISOR = "devstack"
-_PYTHON = ("mockdex", "api", "worker", _SUPERVISOR)  # by the part of a name before its number
+# Kinds of processes: the part of a name before its number.
+ONE_LOOP = ("mockdex", "api", "worker")
+_PYTHON = (*ONE_LOOP, _SUPERVISOR)
 _NUMBER = re.compile(r"-\d+$")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _IDLE = (3, 4)  # idle and iowait among the columns of /proc/stat
@@ -37,6 +39,8 @@ class Cost:
 
     seconds: float
     cpu_s: Mapping[str, float]
+    processes: Mapping[str, int]
+    """how many there are of each kind"""
     others_cpu_s: float
     restarted: tuple[str, ...]
 
@@ -47,7 +51,8 @@ def cost(before: Usage, after: Usage) -> Cost:
     busy_s = after.machine_busy_s - before.machine_busy_s
     names = sorted(before.pids.keys() | after.pids.keys())
     restarted = tuple(name for name in names if before.pids.get(name) != after.pids.get(name))
-    return Cost(after.at - before.at, spent, max(0.0, busy_s - sum(spent.values())), restarted)
+    counts = Counter(_kind(name) for name in after.pids)
+    return Cost(after.at - before.at, spent, counts, max(0.0, busy_s - sum(spent.values())), restarted)
 
 
 class Processes:

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.processes import Cost
+from benchmarks.processes import ONE_LOOP, Cost
 
 RESULTS = Path(__file__).parent / "results"
 _PER_MS = 1000
@@ -57,6 +57,16 @@ class CpuPerOrder:
     def by_process_ms(self) -> dict[str, float]:
         """Return milliseconds of CPU per order, by kind of process."""
         return {kind: spent * _PER_MS / max(1, self.orders) for kind, spent in self.cost.cpu_s.items()}
+
+    def possible_per_s(self, cpus: int) -> float:
+        """Return how many orders a second so much CPU per order allows at most, if no other program takes any.
+
+        A process of ours works on one event loop, so it uses one CPU at most.
+        """
+        per_order = self.by_process_ms()
+        loops = [per_order.get(kind, 0.0) / max(1, self.cost.processes.get(kind, 0)) for kind in ONE_LOOP]
+        slowest_ms = max(sum(per_order.values()) / cpus, *loops)
+        return _PER_MS / slowest_ms if slowest_ms else 0.0
 
 
 @dataclass
@@ -110,6 +120,7 @@ class Report:
                 "seconds": cpu.cost.seconds,
                 "milliseconds": cpu.by_process_ms(),
                 "othersCpuS": cpu.cost.others_cpu_s,
+                "possiblePerS": cpu.possible_per_s(os.cpu_count() or 1),
             },
             "notes": self.notes,
             "faults": self.faults,
@@ -135,7 +146,7 @@ def _figures_table(scenario: str, figures: Sequence[Figure]) -> Table:
 def _cpu_table(cpu: CpuPerOrder) -> Table:
     per_order = cpu.by_process_ms()
     total = sum(per_order.values())
-    cores = cpu.cost.seconds * (os.cpu_count() or 1)
+    cpus = os.cpu_count() or 1
     table = Table(
         title=f"CPU over {cpu.cost.seconds:.1f} s, {cpu.orders:,} orders {cpu.counted}",
         title_justify="left",
@@ -152,7 +163,8 @@ def _cpu_table(cpu: CpuPerOrder) -> Table:
     table.add_row("all of these", f"{total:.3f}", "", f"{ours / cpu.cost.seconds:.0%}")
     others = cpu.cost.others_cpu_s
     table.add_row("other programs and kernel", "", "", f"{others / cpu.cost.seconds:.0%}")
-    table.caption = f"machine {(ours + others) / cores:.0%} busy"
+    possible = f"with it to itself {cpu.possible_per_s(cpus):,.0f} orders/s are possible at most"
+    table.caption = f"machine {(ours + others) / (cpu.cost.seconds * cpus):.0%} busy; {possible}"
     return table
 
 

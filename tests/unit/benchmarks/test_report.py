@@ -10,7 +10,13 @@ from rich.console import Console
 
 
 def report() -> Report:
-    cost = Cost(seconds=10.0, cpu_s={"worker": 7.0, "api": 2.0, "idle one": 0.0}, others_cpu_s=4.0, restarted=())
+    cost = Cost(
+        seconds=10.0,
+        cpu_s={"worker": 7.0, "api": 2.0, "idle one": 0.0},
+        processes={"worker": 1, "api": 1, "idle one": 1},
+        others_cpu_s=4.0,
+        restarted=(),
+    )
     return Report(
         "throughput",
         [Figure("confirmed", 812.4, "orders/s", at_least=700), Figure("memory", 250.0, "MB", at_most=200)],
@@ -42,6 +48,24 @@ def test_cpu_per_order_is_the_windows_cpu_divided_by_its_orders() -> None:
     assert cpu.by_process_ms() == {"worker": 1.0, "api": pytest.approx(2 / 7), "idle one": 0.0}
 
 
+@pytest.mark.parametrize(
+    ("worker_s", "workers", "cpus", "possible_per_s"),
+    [
+        (7.0, 1, 2, 1_000),  # one loop can use one CPU: 1 ms of it an order
+        (7.0, 2, 2, 1_000 / 0.9),  # two share the work, and 2 CPUs do 1.8 ms an order
+        (7.0, 1, 1, 1_000 / 1.8),
+        (0.7, 1, 2, 1_000 / 0.8),  # then the api is the slowest
+    ],
+)
+def test_what_an_undisturbed_machine_could_do_is_told(
+    worker_s: float, workers: int, cpus: int, possible_per_s: float
+) -> None:
+    """A measurement among other programs says little about speed, but all about cost."""
+    processes = {"worker": workers, "api": 1}
+    cost = Cost(10.0, {"worker": worker_s, "api": 5.6}, processes, others_cpu_s=4.0, restarted=())
+    assert CpuPerOrder(cost, 7_000, "confirmed").possible_per_s(cpus) == pytest.approx(possible_per_s)
+
+
 def test_the_tables_name_goals_processes_and_faults() -> None:
     """A person sees at a glance what was missed, and that a run does not count."""
     output = io.StringIO()
@@ -49,7 +73,17 @@ def test_the_tables_name_goals_processes_and_faults() -> None:
     unsound.faults.append("of 10 accepted orders 1 is not stored")
     unsound.show(Console(file=output, width=120))
     text = output.getvalue()
-    for expected in ("≥ 700", "reached", "≤ 200", "missed", "worker", "1.000", "65% busy", "a note", "not stored"):
+    for expected in (
+        "≥ 700",
+        "reached",
+        "≤ 200",
+        "missed",
+        "worker",
+        "1.000",
+        "orders/s are possible",
+        "a note",
+        "not stored",
+    ):
         assert expected in text
 
 
