@@ -7,18 +7,18 @@ import random
 import socket
 import uuid
 
-import aiohttp
 from solders.keypair import Keypair
 
 from engine_common import live
 from engine_common.orders import Order
 from engine_common.store.pool import TROUBLE, open_pool
-from engine_common.telemetry import probes, tracing
+from engine_common.telemetry import probes
 from engine_worker import measurements
 from engine_worker.clock import SystemClock
 from engine_worker.confirmation import Confirmations
 from engine_worker.delivery import Delivery
 from engine_worker.dex import VENUES
+from engine_worker.dex.http_client import HttpClient
 from engine_worker.dex.json_rpc import JsonRpc
 from engine_worker.dex.solana import SolanaChain
 from engine_worker.engine import Engine
@@ -52,8 +52,7 @@ class WorkerProcess:
         self._heartbeat = Heartbeat(self._store.beat, self._clock, settings.engine_lease_s)
         self._policy = RetryPolicy(settings.engine_max_attempts, settings.engine_retry_base_ms, settings.patience_s)
         self._engine = Engine(self._store, self._make_execution, settings.engine_max_in_flight)
-        tracing.instrument_http_client()
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_MAX_DEX_CONNECTIONS))
+        self._http = HttpClient(settings.dex_url, max_connections=_MAX_DEX_CONNECTIONS)
         self._tools = self._make_tools(wallet)
         self._delivery = Delivery(settings.redis_url, self._engine.accept, asyncio.get_running_loop())
         self._delivering = False
@@ -62,12 +61,11 @@ class WorkerProcess:
 
     def _make_tools(self, wallet: Keypair) -> Tools:
         signer = WalletSigner(wallet, {venue.name: venue.program_id for venue in VENUES})
-        dex_url = self._settings.dex_url.rstrip("/")
-        chain = SolanaChain(JsonRpc(self._session, f"{dex_url}/rpc"), signer.owner, self._clock)
+        chain = SolanaChain(JsonRpc(self._http), signer.owner, self._clock)
         return Tools(
             clock=self._clock,
             store=self._store,
-            venues=[venue(self._session, dex_url) for venue in VENUES],
+            venues=[venue(self._http) for venue in VENUES],
             chain=chain,
             signer=signer,
             confirmations=Confirmations(chain, self._clock),
@@ -112,7 +110,7 @@ class WorkerProcess:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self._sign_off()
         await self._events.close()
-        await self._session.close()
+        await self._http.aclose()
         if self._probes is not None:
             await self._probes.close()
         with contextlib.suppress(TimeoutError):

@@ -4,44 +4,40 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import aiohttp
 import orjson
 
 from engine_common.errors import NoLiquidity, Unreachable
-from engine_common.telemetry import tracing
 from engine_common.tokens import MAX_BASE_UNITS
+from engine_worker.dex.http_client import HttpClient, NoAnswer
 from engine_worker.ports import Quote, QuoteRequest
 
-# Waiting for a free connection is ours and does not count; an answer that takes longer is worth nothing.
-_QUOTE_WITHIN = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=2)
+# A quote that takes longer is worth nothing.
+_QUOTE_WITHIN_S = 2.0
 
 _NO_LIQUIDITY = ("unknown_pair", "insufficient_liquidity")
 
 
 class HttpVenue:
-    """Asks one venue for quotes over a shared session."""
+    """Asks one venue for quotes over a shared client."""
 
     name: str
     program_id: str
 
-    def __init__(self, session: aiohttp.ClientSession, dex_url: str) -> None:
-        self._session = session
-        self._url = f"{dex_url}/venues/{self.name}/quote"
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._target = f"/venues/{self.name}/quote"
 
     async def quote(self, request: QuoteRequest) -> Quote:
         """Return the venue's offer. Raises NoLiquidity, or Unreachable when there is no usable answer."""
-        url = (
-            f"{self._url}?inputMint={request.token_in.mint}&outputMint={request.token_out.mint}"
+        target = (
+            f"{self._target}?inputMint={request.token_in.mint}&outputMint={request.token_out.mint}"
             f"&amount={request.amount_in}&slippageBps={request.slippage_bps}"
         )
-        headers: dict[str, str] = {}
-        tracing.inject(headers)
         try:
-            async with self._session.get(url, headers=headers, timeout=_QUOTE_WITHIN) as response:
-                status, body = response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"no answer ({type(error).__name__})") from error
-        return self._read(status, body)
+            response = await self._http.get(target, within_s=_QUOTE_WITHIN_S)
+        except NoAnswer as error:
+            raise Unreachable(str(error)) from error
+        return self._read(response.status, response.body)
 
     def _read(self, status: int, body: bytes) -> Quote:
         try:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import aiohttp
 import orjson
 
 from engine_common.errors import Unreachable
 from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
 from engine_worker import measurements
+from engine_worker.dex.http_client import HttpClient, NoAnswer
 
-_ANSWER_WITHIN = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=5)
-_HEADERS = {"content-type": "application/json"}
+_ANSWER_WITHIN_S = 5.0
 _MAX_BATCH = 200
+_TARGET = "/rpc"
 
 
 class RpcRefusal(Exception):
@@ -46,9 +46,8 @@ class _Call:
 class JsonRpc:
     """Calls a node. Orders advance in groups, and so do their calls: one turn of the event loop is one request."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
         self._ids = itertools.count(1)
         self._calls: list[_Call] = []
         self._requests: set[asyncio.Task[None]] = set()
@@ -81,23 +80,23 @@ class JsonRpc:
             else:
                 with tracing.span("rpc batch", links=[call.context for call in calls if call.context]):
                     answers = await self._post(calls)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            _fail(calls, Unreachable(f"the chain did not answer ({type(error).__name__})"))
-        except (Unreachable, orjson.JSONDecodeError, ValueError) as error:
-            _fail(calls, Unreachable(f"the chain's answer is unusable: {error}"))
-        else:
             for call in calls:
                 _resolve(call, answers.get(call.id))
+        except NoAnswer as error:
+            _fail(calls, Unreachable(f"the chain did not answer: {error}"))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            # Whatever is wrong with it: nobody may be left waiting for an answer that cannot be read.
+            _fail(calls, Unreachable(f"the chain's answer cannot be read: {error!r}"))
+        finally:
+            _fail(calls, Unreachable("the request ended without an answer"))
 
     async def _post(self, calls: Sequence[_Call]) -> dict[int, Any]:
         single = len(calls) == 1
         body = orjson.dumps(calls[0].document if single else [call.document for call in calls])
-        headers = dict(_HEADERS)
-        tracing.inject(headers)
-        async with self._session.post(self._url, data=body, headers=headers, timeout=_ANSWER_WITHIN) as response:
-            if response.status != HTTPStatus.OK:
-                raise Unreachable(f"it answered {response.status}")
-            answer: list[dict[str, Any]] | dict[str, Any] = orjson.loads(await response.read())
+        response = await self._http.post(_TARGET, body, "application/json", within_s=_ANSWER_WITHIN_S)
+        if response.status != HTTPStatus.OK:
+            raise NoAnswer(f"it answered {response.status}")
+        answer: list[dict[str, Any]] | dict[str, Any] = orjson.loads(response.body)
         answers = answer if isinstance(answer, list) else [answer]
         return {each["id"]: each for each in answers}
 
