@@ -1,11 +1,8 @@
 """Spans where an endpoint is configured."""
 
 import logging
-from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
-from aiohttp import web
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
@@ -107,43 +104,6 @@ def test_after_shutdown_nothing_is_recorded(recorded: InMemorySpanExporter) -> N
     with tracing.span("late", parent=REMOTE):
         assert tracing.current() == REMOTE
     assert recorded.get_finished_spans() == ()
-
-
-async def answer_traceparent(request: web.Request) -> web.Response:
-    return web.Response(text=request.headers.get("traceparent", ""))
-
-
-@pytest.fixture
-async def echo_url() -> AsyncIterator[str]:
-    """Listen, and answer with the traceparent of the request."""
-    app = web.Application()
-    app.router.add_get("/", answer_traceparent)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    await runner.cleanup()
-
-
-async def test_http_calls_are_client_spans_and_carry_the_context(recorded: InMemorySpanExporter, echo_url: str) -> None:
-    """The DEX's server span becomes a child of the call."""
-    tracing.instrument_http_client()
-    async with aiohttp.ClientSession() as session:
-        with tracing.use(REMOTE):
-            async with session.get(echo_url) as response:
-                received = TraceContext.parse(await response.text())
-    (call,) = recorded.get_finished_spans()
-    assert call.kind is SpanKind.CLIENT
-    assert call.context is not None
-    assert received == TraceContext(REMOTE.trace_id, f"{call.context.span_id:016x}", sampled=True)
-
-
-async def test_http_calls_are_left_alone_where_nothing_is_recorded(echo_url: str) -> None:
-    """Instrumenting is then no work at all."""
-    tracing.instrument_http_client()
-    async with aiohttp.ClientSession() as session, session.get(echo_url) as response:
-        assert await response.text() == ""
 
 
 @pytest.mark.usefixtures("recorded")

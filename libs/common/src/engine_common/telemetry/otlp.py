@@ -80,22 +80,6 @@ def _exporting_metrics() -> MetricReader:
     return PeriodicExportingMetricReader(OTLPMetricExporter())
 
 
-def instrument_http_client(provider: TracerProvider) -> None:
-    """Record a client span for every request of the aiohttp sessions made from now on."""
-    from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
-
-    leave_http_client()
-    AioHttpClientInstrumentor().instrument(tracer_provider=provider)
-
-
-def leave_http_client() -> None:
-    """Record nothing of the aiohttp sessions made from now on."""
-    from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
-
-    if AioHttpClientInstrumentor().is_instrumented_by_opentelemetry:
-        AioHttpClientInstrumentor().uninstrument()
-
-
 def resource(service: str) -> Resource:
     """Describe this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource

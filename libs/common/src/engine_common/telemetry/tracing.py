@@ -29,7 +29,6 @@ __all__ = [
     "enabled",
     "inject",
     "instrument_asgi",
-    "instrument_http_client",
     "release",
     "shutdown",
     "span",
@@ -68,10 +67,7 @@ def shutdown() -> None:
 def release() -> list[Callable[[], object]]:
     """Record nothing more; return what is still to be called to send what is recorded."""
     provider, _recording.provider, _recording.tracer = _recording.provider, None, None
-    if provider is None:
-        return []
-    otlp.leave_http_client()
-    return [provider.shutdown]
+    return [] if provider is None else [provider.shutdown]
 
 
 def current() -> TraceContext | None:
@@ -124,12 +120,6 @@ def instrument_asgi(app: Starlette) -> None:
     Call it after configure() and after the application's own middleware is added.
     """
     asgi.instrument(app, _recording.provider)
-
-
-def instrument_http_client() -> None:
-    """Record a client span for every request of the aiohttp sessions made from now on, where spans are recorded."""
-    if _recording.provider is not None:
-        otlp.instrument_http_client(_recording.provider)
 
 
 @contextmanager
