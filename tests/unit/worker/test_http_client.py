@@ -164,7 +164,6 @@ async def test_a_late_answer_is_none_and_is_never_taken_for_the_next_one() -> No
 
 async def test_a_cancelled_request_gives_up_its_connection() -> None:
     """The order was let go; its answer concerns nobody."""
-
     asked = asyncio.Event()
 
     async def behave(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

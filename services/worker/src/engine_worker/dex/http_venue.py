@@ -57,11 +57,14 @@ class HttpVenue:
         amount_out = int(answer["outAmount"])
         if not 0 < amount_out <= MAX_BASE_UNITS:
             raise NoLiquidity(f"offers {amount_out} base units, which is no amount to swap for")
+        pool, minimum_out, fee_amount = answer["pool"], int(answer["otherAmountThreshold"]), int(answer["feeAmount"])
+        if not isinstance(pool, str) or not 0 <= minimum_out <= MAX_BASE_UNITS or fee_amount < 0:
+            raise ValueError("no order can keep such an offer")
         return Quote(
             venue=self.name,
-            pool=answer["pool"],
+            pool=pool,
             amount_out=amount_out,
-            minimum_out=int(answer["otherAmountThreshold"]),
-            fee_amount=int(answer["feeAmount"]),
+            minimum_out=minimum_out,
+            fee_amount=fee_amount,
             price_impact_pct=str(answer["priceImpactPct"]),
         )

@@ -112,8 +112,12 @@ def _resolve(call: _Call, answer: Any) -> None:
         return
     if answer is None:
         call.answer.set_exception(Unreachable(f"the chain did not answer {call.method}"))
-    elif "error" in answer:
-        error = answer["error"]
-        call.answer.set_exception(RpcRefusal(error["code"], error["message"], error.get("data")))
-    else:
-        call.answer.set_result(answer["result"])
+        return
+    try:
+        if "error" in answer:
+            error = answer["error"]
+            call.answer.set_exception(RpcRefusal(error["code"], error["message"], error.get("data")))
+        else:
+            call.answer.set_result(answer["result"])
+    except (KeyError, TypeError, AttributeError) as error:
+        call.answer.set_exception(Unreachable(f"the chain's answer to {call.method} is unusable: {error!r}"))

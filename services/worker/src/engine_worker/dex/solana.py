@@ -24,7 +24,7 @@ class SolanaChain:
         self._clock = clock
         self._blockhash: Blockhash | None = None
         self._blockhash_until = 0.0
-        self._fetching = asyncio.Lock()
+        self._fetching: asyncio.Task[Blockhash] | None = None
 
     async def _call(self, method: str, params: Sequence[Any]) -> Any:
         try:
@@ -34,13 +34,23 @@ class SolanaChain:
 
     async def latest_blockhash(self) -> Blockhash:
         """Return a blockhash that is at most a second old; all orders of that second share it."""
-        async with self._fetching:
-            if self._blockhash is None or self._clock.monotonic() >= self._blockhash_until:
-                asked_at = self._clock.monotonic()
-                value = (await self._call("getLatestBlockhash", [{"commitment": "confirmed"}]))["value"]
-                self._blockhash = Blockhash(value["blockhash"], value["lastValidBlockHeight"])
-                self._blockhash_until = asked_at + _BLOCKHASH_FRESH_S
+        if self._blockhash is not None and self._clock.monotonic() < self._blockhash_until:
             return self._blockhash
+        # All who wait share one question and its outcome: one after the other they would wait for each other's
+        # time-outs. Shielded, because it outlives the order that happened to ask first.
+        if self._fetching is None:
+            self._fetching = asyncio.get_running_loop().create_task(self._fetch())
+        return await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> Blockhash:
+        asked_at = self._clock.monotonic()
+        try:
+            value = (await self._call("getLatestBlockhash", [{"commitment": "confirmed"}]))["value"]
+            self._blockhash = Blockhash(value["blockhash"], value["lastValidBlockHeight"])
+            self._blockhash_until = asked_at + _BLOCKHASH_FRESH_S
+            return self._blockhash
+        finally:
+            self._fetching = None
 
     async def send(self, transaction: bytes) -> SendAnswer:
         """Hand the transaction over. Raises Unreachable without an answer; no answer decides anything."""
