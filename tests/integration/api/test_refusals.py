@@ -271,3 +271,25 @@ async def test_a_client_that_leaves_while_it_sends_disturbs_nobody(
     assert await reader.read() == b""
     assert (await api.post("/api/orders/execute", BODY)).status == 202
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_an_error_of_ours_is_a_problem_too_and_is_logged_once(
+    database_url: str, redis_url: str, pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says nothing of what happened inside, but the trace id under which the log has it."""
+    async with running_api(database_url, redis_url) as api:
+        order_id = await api.place()
+        async with pool.connection() as connection:
+            await connection.execute("ALTER TABLE order_events RENAME TO lost_events")
+        for answer in (await api.get(f"/api/orders/{order_id}/events"), await api.post("/api/orders/execute", BODY)):
+            problem = answer.problem(500, "internal_error")
+            assert "order_events" not in answer.text
+            assert problem["retryable"] is False
+        async with api.listening(f"/ws/orders/{order_id}") as ear:
+            assert await ear.closed() == 1011
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage() for record in errors] == [
+        f"unexpected error at /api/orders/{order_id}/events",
+        "unexpected error at /api/orders/execute",
+        f"unexpected error at /ws/orders/{order_id}",
+    ]

@@ -15,6 +15,7 @@ from engine_api.app import make_app
 from engine_api.bodies import MAX_BYTES
 from engine_api.settings import ApiSettings
 from engine_common import telemetry
+from engine_common.runtime import prepare_process
 from engine_common.settings import load_or_exit
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 100
 _PING_EVERY_S = 15
 _PONG_WITHIN_S = 20
-_FINISH_WITHIN_S = 8
+_FINISH_WITHIN_S = 5
 _UNREAD_WITHIN_S = 30
 
 _SEND_BUFFER_BYTES = 256 * 1024
@@ -99,6 +100,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"API_HOST, API_PORT: cannot listen on {host}:{port} ({error.strerror}); set them to a free address.")
     telemetry.start("engine-api", settings)
+    prepare_process()
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it has a line for every WebSocket
     try:
         uvloop.run(make_server(settings).serve([listener]))

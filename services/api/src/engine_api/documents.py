@@ -24,6 +24,7 @@ def order_document(order: Order) -> dict[str, Any]:
     token_in = order.input_token
     token_out = order.output_token
     amount_out = order.amount_out
+    created_at = timestamp(order.created_at)
     price = None
     if amount_out is not None:
         price = tokens.execution_price(order.amount_in, token_in, amount_out, token_out)
@@ -47,6 +48,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "version": order.version,
         "traceId": order.traceparent.split("-")[1],
         "routing": None if order.routing is None else orjson.Fragment(order.routing),
-        "createdAt": timestamp(order.created_at),
-        "updatedAt": timestamp(order.updated_at),
+        "createdAt": created_at,
+        # A new order, which most answers show, has one moment for both.
+        "updatedAt": created_at if order.updated_at is order.created_at else timestamp(order.updated_at),
     }

@@ -39,6 +39,8 @@ class CatchingUp:
         for follower in wallets:
             follower.certain_until = begun
             follower.progress.forget_finished()
+            if begun > follower.opened_at + 2 * MARGIN_S:  # no read goes back as far any more
+                follower.older = frozenset()
         return complete and len(idle) == len(followers)
 
     async def _find_new_orders(self, followers: Collection[Follower]) -> None:

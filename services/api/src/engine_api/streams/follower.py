@@ -1,5 +1,6 @@
 """A socket as the hub sees it: what it follows, how far it has come, and where its updates are put."""
 
+import time
 from uuid import UUID
 
 from engine_api.order_book import WalletName
@@ -14,11 +15,12 @@ class Follower:
     def __init__(self, channel: str, wallet: WalletName | None = None) -> None:
         self.channel = channel
         self.wallet = wallet
+        self.opened_at = time.time()
         self.mailbox = Mailbox()
         self.progress = Progress()
         # Of a wallet: until when (Unix time) it is certain that no new order was missed; None before the first read.
         self.certain_until: float | None = None
-        # Orders that were there before the socket came: not new, even if it was told nothing of them.
+        # Recent orders that were there before the socket came: not new, even if it was told nothing of them.
         self.older: frozenset[UUID] = frozenset()
 
 

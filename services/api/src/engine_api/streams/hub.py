@@ -117,20 +117,27 @@ class Hub:
     async def _read_now_and_then(self) -> None:
         loop = asyncio.get_running_loop()
         all_read_at = loop.time()
-        reading_fails = False
+        fails = False
         while True:
             await self._pause()
             everybody = loop.time() - all_read_at >= _READ_ALL_EVERY_S
-            try:
-                await self._read(everybody=everybody)
-            except TROUBLE as error:
-                if not reading_fails:
-                    log.warning("sockets wait for PostgreSQL: %s", error)
-                reading_fails = True
-                continue
-            reading_fails = False
-            if everybody:
+            failed_before, fails = fails, not await self._try_to_read(everybody=everybody, quietly=fails)
+            if failed_before and not fails:
+                log.info("sockets read PostgreSQL again")
+            if everybody and not fails:
                 all_read_at = loop.time()
+
+    async def _try_to_read(self, *, everybody: bool, quietly: bool) -> bool:
+        try:
+            await self._read(everybody=everybody)
+        except TROUBLE as error:
+            if not quietly:
+                log.warning("sockets wait for PostgreSQL: %s", error)
+            return False
+        except Exception:
+            log.exception("sockets could not be read for")
+            return False
+        return True
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -95,6 +95,8 @@ async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> No
     listening = asyncio.create_task(_listen(socket))
     try:
         await asyncio.wait((stream, listening), return_when=asyncio.FIRST_COMPLETED)
+        if stream.cancelled():
+            raise TooSlow("updates came faster than they were read")  # noticed in the moment of its end
         (stream if stream.done() else listening).result()
     finally:
         for task in (stream, listening):

@@ -1,6 +1,5 @@
 """The events of all of a wallet's orders on a socket: where they stand, then what comes."""
 
-import time
 from datetime import datetime, timedelta
 
 from engine_api.order_book import OrderBook, WalletName
@@ -18,16 +17,15 @@ async def stream_wallet(outlet: Outlet, orders: OrderBook, wallet: WalletName, s
     """
     changed_since = None if since is None else since - timedelta(seconds=MARGIN_S)
     follower = wallet_follower(wallet)
-    opened_at = time.time()
     async with outlet.opened(follower):
         # Before the state is read: what is there now and not in the state has finished, and is no news.
-        recent = await orders.new_wallet_orders({wallet: least_id(opened_at)})
+        recent = await orders.new_wallet_orders({wallet: least_id(follower.opened_at)})
         follower.older = frozenset(order_id for _, order_id in recent)
         async for events in orders.wallet_state(wallet, changed_since):
             for event in events:
                 follower.progress.positions[event.order_id] = event.seq
             await outlet.send(follower, (Update.of(event) for event in events if _is_news(event, changed_since)))
-        follower.certain_until = opened_at
+        follower.certain_until = follower.opened_at
         while True:
             await outlet.forward(follower)
 
