@@ -65,7 +65,7 @@ def target(
 
 
 @app.command("throughput")
-def measure_throughput(context: typer.Context, seconds: Seconds = 20, unfinished: Unfinished = 600) -> None:
+def measure_throughput(context: typer.Context, seconds: Seconds = 20, unfinished: Unfinished = 900) -> None:
     """Orders confirmed per second, and what each costs, with an instant DEX."""
     _run_all(context.obj, [(partial(throughput.measure, seconds=seconds, unfinished=unfinished), tuning.INSTANT)])
 
@@ -101,7 +101,7 @@ def measure_all(context: typer.Context) -> None:
         context.obj,
         [
             (partial(idle.measure, orders=100), tuning.INSTANT),
-            (partial(throughput.measure, seconds=20, unfinished=600), tuning.INSTANT),
+            (partial(throughput.measure, seconds=20, unfinished=900), tuning.INSTANT),
             (partial(acceptance.measure, orders=6_000), tuning.INSTANT),
             (partial(settle.measure, orders=1_000), tuning.DEFAULT),
             (partial(burst.measure, orders=20_000), tuning.DEFAULT),

@@ -120,7 +120,6 @@ class Report:
                 "seconds": cpu.cost.seconds,
                 "milliseconds": cpu.by_process_ms(),
                 "othersCpuS": cpu.cost.others_cpu_s,
-                "possiblePerS": cpu.possible_per_s(os.cpu_count() or 1),
             },
             "notes": self.notes,
             "faults": self.faults,
@@ -163,8 +162,7 @@ def _cpu_table(cpu: CpuPerOrder) -> Table:
     table.add_row("all of these", f"{total:.3f}", "", f"{ours / cpu.cost.seconds:.0%}")
     others = cpu.cost.others_cpu_s
     table.add_row("other programs and kernel", "", "", f"{others / cpu.cost.seconds:.0%}")
-    possible = f"with it to itself {cpu.possible_per_s(cpus):,.0f} orders/s are possible at most"
-    table.caption = f"machine {(ours + others) / (cpu.cost.seconds * cpus):.0%} busy; {possible}"
+    table.caption = f"machine {(ours + others) / (cpu.cost.seconds * cpus):.0%} busy"
     return table
 
 

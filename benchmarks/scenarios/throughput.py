@@ -1,6 +1,7 @@
 """How many orders a second the system takes from request to confirmed swap, kept saturated by a closed loop."""
 
 import asyncio
+import os
 from contextlib import suppress
 
 from benchmarks.load_client import LoadClient
@@ -39,6 +40,9 @@ async def measure(session: Session, *, seconds: float, unfinished: int, warm_up_
     report.figures += [
         Figure("confirmed", confirmed / spent.seconds, "orders/s", at_least=_CONFIRMED_PER_S),
         Figure("accepted", accepted / spent.seconds, "orders/s"),
+        Figure(
+            "possible at this cost without other programs", report.cpu.possible_per_s(os.cpu_count() or 1), "orders/s"
+        ),
         Figure("load generator's CPU per order", own_ms, "ms", at_most=_LOAD_GENERATOR_MS),
         *percentile_figures("POST to answer", client.latencies_s[answered_before:answered_after], (50, 99)),
     ]

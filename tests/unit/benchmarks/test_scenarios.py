@@ -76,6 +76,7 @@ async def test_throughput_keeps_the_number_of_unfinished_orders_bounded(stub_api
     assert report.sound, report.faults
     assert 90 <= engine.most_unfinished <= 100
     assert values(report)["confirmed"] == pytest.approx(400, rel=0.05)
+    assert values(report)["possible at this cost without other programs"] == 0, "nothing was spent"
     assert len(stub_api.requests) > 400
 
 
