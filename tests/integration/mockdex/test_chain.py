@@ -156,7 +156,8 @@ async def test_statuses_are_forgotten_after_150_blocks_but_not_by_history(exchan
     # Long after memory has let go of it, storage still knows it.
     await exchange.pass_blocks(500)
     assert exchange.exchange.chain.landings.status(signature) is None
-    assert (await exchange.ask.statuses(signature, "unknown", history=True))[1] == [status, None]
+    statuses = (await exchange.ask.statuses(signature, "unknown", signature, history=True))[1]
+    assert statuses == [status, None, status]
 
 
 async def test_an_output_below_the_minimum_lands_as_slippage_exceeded_and_costs_the_fee(exchange):

@@ -122,24 +122,24 @@ class Methods:
         slot = self._slot_of_answer()
         chain = self._chain
         oldest = 0 if history else slot - REMEMBERED_BLOCKS
-        values: list[Any] = []
-        unknown: list[tuple[int, str]] = []
-        for signature in signatures:
-            found = chain.landings.status(signature) if isinstance(signature, str) else None
-            if found is not None:
-                values.append(status_json(*found) if oldest <= found[0] <= slot else None)
+        values: list[Any] = [None] * len(signatures)
+        unknown: dict[str, list[int]] = {}
+        in_flight, status = chain.in_flight, chain.landings.status
+        for place, signature in enumerate(signatures):
+            # Most that is asked for is still in flight, again and again.
+            if not isinstance(signature, str) or signature in in_flight:
                 continue
-            values.append(None)
-            if history and signature not in chain.in_flight:
-                unknown.append((len(values) - 1, str(signature)))
-        if not unknown:
+            found = status(signature)
+            if found is None:
+                unknown.setdefault(signature, []).append(place)
+            elif oldest <= found[0] <= slot:
+                values[place] = status_json(*found)
+        if not unknown or not history:
             return _in_context(slot, values)
 
         async def wait() -> Any:
-            landed = await self._ledger.find([signature for _, signature in unknown])
-            for place, signature in unknown:
-                landing = landed.get(signature)
-                if landing is not None and landing.slot <= slot:
+            for signature, landing in (await self._ledger.find(list(unknown))).items():
+                for place in unknown[signature] if landing.slot <= slot else ():
                     values[place] = status_json(landing.slot, landing.error)
             return _in_context(slot, values)
 

@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mockdex.answers import HANG_UP, Answer
+from mockdex.latency import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -54,7 +55,7 @@ class ExpressCycle:
     def start(self) -> None:
         """Answer after the latency that was drawn."""
         if self._asking.delay_ms:
-            self._protocol.loop.call_later(self._asking.delay_ms / 1000, self._finish)
+            self._protocol.latency.after(self._asking.delay_ms, self._finish)
         else:
             self._finish()
 
@@ -62,7 +63,12 @@ class ExpressCycle:
         if self.disconnected:
             return
         protocol = self._protocol
-        protocol.transport.write(_on_the_wire(self._desk.answer(self._asking.outcome), keep_alive=self.keep_alive))
+        try:
+            answer = self._desk.answer(self._asking.outcome)
+        except Exception:
+            protocol.transport.close()  # nobody waits in vain; the event loop logs what is raised
+            raise
+        protocol.transport.write(_on_the_wire(answer, keep_alive=self.keep_alive))
         self.response_complete = True
         if not self.keep_alive:
             protocol.transport.close()
@@ -83,6 +89,7 @@ class Protocol(HttpToolsProtocol):
     """Takes quotes by the express lane and everything else, like uvicorn, to the application."""
 
     desks: Mapping[bytes, QuoteDesk] = {}
+    latency: Latency
 
     def on_message_begin(self) -> None:
         """Begin a request; most need no scope."""
@@ -147,7 +154,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def make_server(app: ASGIApp, desks: Mapping[str, QuoteDesk]) -> Server:
     """Make a server without access log that takes these paths by the express lane."""
-    protocol = type("ExpressProtocol", (Protocol,), {"desks": {path.encode(): desk for path, desk in desks.items()}})
+    by_path = {path.encode(): desk for path, desk in desks.items()}
+    protocol = type("ExpressProtocol", (Protocol,), {"desks": by_path, "latency": Latency()})
     return Server(
         uvicorn.Config(
             app,
