@@ -53,6 +53,7 @@ class Market:
         "_book",
         "_curve",
         "_place",
+        "_price_q64",
         "_slot",
         "_walk",
         "address",
@@ -84,13 +85,15 @@ class Market:
         self._curve: Curve = venue.open_curve(_depth(self.x, self.y))
         self._book: Book | None = None
         self._slot = -1
+        self._price_q64 = 0
 
     def book(self, slot: int) -> Book:
         """Return the pool as it is in a slot."""
-        if self._book is None or self._slot != slot:
-            price = self._walk.price_q64(self.x, self.y, slot, self._place, len(VENUES))
-            self._book = self._curve.book(price, self._displacement_in(slot))
-            self._slot = slot
+        if self._slot != slot:
+            self._price_q64 = self._walk.price_q64(self.x, self.y, slot, self._place, len(VENUES))
+            self._slot, self._book = slot, None
+        if self._book is None:
+            self._book = self._curve.book(self._price_q64, self._displacement_in(slot))
         return self._book
 
     def settle(self, slot: int, fill: Fill) -> None:
