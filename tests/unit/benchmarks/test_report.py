@@ -80,7 +80,7 @@ def test_the_tables_name_goals_processes_and_faults() -> None:
         "missed",
         "worker",
         "1.000",
-        "orders/s are possible",
+        "% busy",
         "a note",
         "not stored",
     ):
