@@ -137,6 +137,11 @@ class Worker(Service):
     async def until_ready(self) -> None:
         await self.ready(f"http://127.0.0.1:{self.port}/readyz")
 
+    async def readiness(self) -> dict[str, str]:
+        """Return what its readiness probe says."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/readyz") as response:
+            return json.loads(await response.text())
+
     async def metric(self, name: str) -> float:
         """Return the sum of a metric's samples."""
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as response:
