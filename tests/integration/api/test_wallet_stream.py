@@ -108,8 +108,10 @@ async def test_since_resumes_with_what_changed_meanwhile(
     assert by_order(ear.events) == {unchanged: [2]}
 
 
-async def test_what_nobody_announced_is_found(api: RunningApi, worker: WorkerDouble, wallet: str, redis: Redis) -> None:
-    """Of known orders and of new ones, from their beginning."""
+async def test_what_nobody_announced_is_found(
+    api: RunningApi, worker: WorkerDouble, wallet: str, redis: Redis, shared_pool: Pool
+) -> None:
+    """Of known orders and of new ones, from their beginning; what had finished before is no news."""
     finished_before = await api.place(userWallet=wallet)
     await worker.move(finished_before, *TO_CONFIRMED)
     known = await api.place(userWallet=wallet)
@@ -117,9 +119,13 @@ async def test_what_nobody_announced_is_found(api: RunningApi, worker: WorkerDou
         await ear.hear(1)
         await heard(redis, wallet)
         await worker.move(known, *TO_CONFIRMED, publish=False)
-        await ear.hear(4)
+        new = new_order(user_wallet=wallet)
+        async with shared_pool.connection() as connection:
+            await creation.create(connection, [new])
+        await worker.move(new.id, *TO_CONFIRMED, publish=False)
+        await ear.hear(4 + 5)
         await ear.silence()
-    assert by_order(ear.events) == {known: [1, 2, 3, 4, 5]}
+    assert by_order(ear.events) == {known: [1, 2, 3, 4, 5], new.id: [1, 2, 3, 4, 5]}
 
 
 async def test_a_wallet_may_have_any_number_of_orders(

@@ -25,9 +25,9 @@ from engine_common.telemetry import probes
 
 log = logging.getLogger(__name__)
 
-# Reading must not keep orders from being stored, so the two have connections of their own. One insert and one move
-# are under way at a time.
-_WRITING = 2
+# Reading must not keep orders from being stored, nor the process from being ready, so the two have connections of their
+# own. One insert, one move and one probe are under way at a time.
+_WRITING = 3
 _READING = 6
 
 # Seconds; a reader is told within this time that PostgreSQL does not answer, after waiting two for a connection.
@@ -74,7 +74,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         hub = await stack.enter_async_context(_running(Hub(settings.redis_url, CatchingUp(orders))))
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)
-        health = Health(lend_for_reading, asking)
+        health = Health(partial(answering, writing), asking)
         if settings.metrics_port is not None:
             serving = await probes.serve_probes(settings.metrics_port, health.postgres)
             stack.push_async_callback(serving.close)
@@ -114,6 +114,8 @@ async def _durable(lend: Lend, *, production: bool) -> AsyncGenerator[None]:
     checking = asyncio.create_task(_check_durability(lend, production=production))
     await asyncio.wait((checking,), timeout=_START_WITHIN_S)
     try:
+        if checking.done():
+            checking.result()
         yield
     finally:
         checking.cancel()

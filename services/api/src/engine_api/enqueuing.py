@@ -21,6 +21,9 @@ CAPACITY = 20_000
 
 _COMPLAIN_EVERY_S = 10.0
 _FAREWELL_WITHIN_S = 2.0
+# A message costs each side about a millisecond, however many ids it carries. The first order of an idle system is sent
+# at once; those that follow within this time share one.
+_PAUSE_S = 0.01
 
 _Waiting = tuple[UUID, TraceContext]
 
