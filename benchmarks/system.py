@@ -3,16 +3,17 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from devstack import children
+from devstack.children import Child, Program
 from devstack.layout import Layout
 from devstack.ports import free_port
 
@@ -77,21 +78,21 @@ def started(settings: Mapping[str, str]) -> Generator[System]:
     The directory stays when something goes wrong, because its logs tell what. Raises SystemFault.
     """
     directory = Path(tempfile.mkdtemp(prefix="bench-"))
-    process = _start(directory, settings)
+    child = children.start(_program(settings, directory), directory / "up.log")
+    useful = True
     try:
-        _wait_until_ready(process, directory)
+        _wait_until_ready(child)
         yield running(directory, None)
-    except BaseException:
-        sys.stderr.write(f"the stack's logs stay in {directory / 'logs'}\n")
-        raise
-    else:
-        _stop(process)
-        shutil.rmtree(directory, ignore_errors=True)
+        useful = False
     finally:
-        _stop(process)
+        child.stop(_STOPPED_WITHIN_S)
+        if useful:
+            sys.stderr.write(f"the stack's logs stay in {directory / 'logs'}\n")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(directory: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _program(settings: Mapping[str, str], directory: Path) -> Program:
     inherited = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     own = {
         "STACK_DIR": str(directory),
@@ -99,36 +100,16 @@ def _start(directory: Path, settings: Mapping[str, str]) -> subprocess.Popen[byt
         "MOCKDEX_PORT": str(free_port()),
         "MOCK_DEX_SEED": str(SEED),
     }
-    with _output(directory).open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "devstack", "up"],
-            env={**inherited, **own, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C here must not reach it: it is stopped when the report is done
-        )
+    return Program(
+        name="stack",
+        argv=[sys.executable, "-m", "devstack", "up"],
+        env={**inherited, **own, **settings},
+        death_signal=signal.SIGTERM,  # it stops by itself when the benchmarks are killed
+    )
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], directory: Path) -> None:
+def _wait_until_ready(child: Child) -> None:
     deadline = time.monotonic() + _READY_WITHIN_S
-    while "ready: " not in (said := _output(directory).read_text()):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemFault(f"The stack does not come up; it said:\n{said.strip()}")
-        time.sleep(0.05)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_STOPPED_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):  # its services die with it
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _output(directory: Path) -> Path:
-    return directory / "up.log"
+    while "ready: " not in child.log.read_text():
+        if child.wait(0.05) or time.monotonic() > deadline:
+            raise SystemFault(f"The stack does not come up; it said:\n{child.log.read_text().strip()}")
