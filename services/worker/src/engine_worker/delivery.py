@@ -1,6 +1,7 @@
 """Dramatiq brings order ids: an actor hands them to the event loop, a consumer waits for them instead of polling."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +48,14 @@ class DoorbellConsumer(_RedisConsumer):
         """Reject, and look for the next message."""
         super().nack(message)
         self._finished.set()
+
+    def close(self) -> None:
+        """Give back what was fetched and not handed on; while Redis is away it is left to the sweep."""
+        fetched: list[bytes] = self.message_cache
+        self.message_cache = []
+        with contextlib.suppress(redis.RedisError):
+            self.requeue([dramatiq.Message.decode(data) for data in fetched])
+        super().close()
 
     def __next__(self) -> Any:
         """Return the next message, or None after at most DOORBELL_WAIT_S without one."""
