@@ -44,7 +44,7 @@ def broker() -> Broker:
 @pytest.fixture
 def enqueuer(broker: Broker) -> Iterator[Enqueuer]:
     """Run an enqueuer over the broker; it has ended after the test."""
-    running = Enqueuer(broker)  # type: ignore[arg-type] # a double of what it uses
+    running = Enqueuer(broker)
     running.start()
     yield running
     broker.open.set()

@@ -85,8 +85,9 @@ class _Reader:
     def _take(self, name: str, value: Any) -> None:
         field = SPELLINGS.get(name)
         if field is None:
-            shown = name[:_MAX_NAME_LENGTH].encode(errors="replace").decode()
-            self.errors.append(FieldError(shown, "is not a field of an order"))
+            if len(self.errors) < _MAX_REPORTED:
+                shown = name[:_MAX_NAME_LENGTH].encode(errors="replace").decode()
+                self.errors.append(FieldError(shown, "is not a field of an order"))
         elif field in self._spelt:
             self.errors.append(FieldError(name, f"says the same as {self._spelt[field]}: give one of them"))
         else:
