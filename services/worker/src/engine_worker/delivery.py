@@ -10,6 +10,7 @@ from uuid import UUID
 
 import dramatiq
 import redis
+from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer  # pyright: ignore[reportPrivateUsage] # consumer_class extends it
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
@@ -54,7 +55,7 @@ class DoorbellConsumer(_RedisConsumer):
         fetched: list[bytes] = self.message_cache
         self.message_cache = []
         with contextlib.suppress(redis.RedisError):
-            self.requeue([dramatiq.Message.decode(data) for data in fetched])
+            self.requeue([MessageProxy(dramatiq.Message.decode(data)) for data in fetched])
         super().close()
 
     def __next__(self) -> Any:
