@@ -59,5 +59,7 @@ class WalletSigner:
         ]
         instruction = Instruction(self._programs[order.venue], data, accounts)
         message = Message.new_with_blockhash([instruction], self._owner, Hash.from_string(blockhash.hash))
-        transaction = VersionedTransaction(message, [self._wallet])
-        return SignedSwap(str(transaction.signatures[0]), bytes(transaction), blockhash.last_valid_block_height)
+        # The same bytes as VersionedTransaction(message, [wallet]), which takes twice as long to make them.
+        signature = self._wallet.sign_message(bytes(message))
+        transaction = VersionedTransaction.populate(message, [signature])
+        return SignedSwap(str(signature), bytes(transaction), blockhash.last_valid_block_height)

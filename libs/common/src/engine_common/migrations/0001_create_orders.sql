@@ -37,7 +37,7 @@ CREATE TABLE orders (
     CHECK ((status IN ('confirmed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
     CHECK (status <> 'confirmed' OR (tx_hash IS NOT NULL AND amount_out IS NOT NULL)),
     CHECK (status <> 'failed' OR error_code IS NOT NULL)
-) WITH (fillfactor = 70);  -- room for heap-only updates: no index below covers a column that changes in every state
+) WITH (fillfactor = 50);  -- room for heap-only updates: no index below covers a column that changes in every state
 
 CREATE UNIQUE INDEX orders_idempotency ON orders (account, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX orders_account ON orders (account, id);
@@ -74,7 +74,7 @@ CREATE TABLE attempts (
     CHECK (signature IS NOT NULL AND signed_transaction IS NOT NULL AND last_valid_block_height IS NOT NULL
            AND floor IS NOT NULL OR outcome IS NOT NULL),
     CHECK ((outcome IS NULL) = (ended_at IS NULL))
-);
+) WITH (fillfactor = 50);  -- the outcome is added in place, without touching the index of signatures
 
 CREATE TABLE workers (
     id         uuid PRIMARY KEY,
