@@ -36,12 +36,25 @@ def is_unavailable(answer: Answer) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
+async def closed_by(api: RunningApi, path: str, message: str | None = None) -> tuple[list[str], int]:
+    """Open a WebSocket, say the message, and return the codes of the problems that it answers, and its close code."""
+    async with api.listening(path) as ear:
+        if message is not None:
+            await ear.connection.send(message)
+        return [problem["code"] for problem in await ear.hear_all()], ear.code
+
+
 async def test_every_route_says_so_and_serves_again_by_itself(api: RunningApi, cluster: Server) -> None:
     """503 with Retry-After while it is stopped; sockets are closed with "try again later"."""
     order_id = await api.place("/api/orders")
     await asyncio.to_thread(cluster.down)
     try:
-        answers = await asyncio.gather(
+        ready, health, of_order, of_wallet, placing, *answers = await asyncio.gather(
+            api.get("/readyz"),
+            api.get("/health"),
+            closed_by(api, f"/ws/orders/{order_id}"),
+            closed_by(api, "/ws?wallet=wallet"),
+            closed_by(api, "/api/orders/execute", '{"tokenIn":"SOL","tokenOut":"USDC","amountIn":"1"}'),
             api.post("/api/orders/execute", BODY),
             api.post("/orders", BODY),
             api.post("/api/orders", BODY, key="key"),
@@ -53,18 +66,11 @@ async def test_every_route_says_so_and_serves_again_by_itself(api: RunningApi, c
         )
         for answer in answers:
             is_unavailable(answer)
-        (await api.post("/api/orders/execute", BODY | {"amountIn": 0})).problem(422, "invalid_order")
-        ready = await api.get("/readyz")
         assert (ready.status, ready.json) == (503, {"status": "down", "postgres": "down", "redis": "up"})
-        assert (await api.get("/livez")).status == 200
-        health = await api.get("/health")
         assert (health.status, health.json["postgres"]) == (200, "down")
-        async with api.listening(f"/ws/orders/{order_id}") as ear:
-            assert await ear.closed() == 1013
-        async with api.listening("/api/orders/execute") as ear:
-            await ear.connection.send('{"tokenIn":"SOL","tokenOut":"USDC","amountIn":"1"}')
-            assert (await ear.hear(1))[0]["code"] == "unavailable"
-            assert await ear.closed() == 1013
+        assert (of_order, of_wallet, placing) == (([], 1013), ([], 1013), (["unavailable"], 1013))
+        (await api.post("/api/orders/execute", BODY | {"amountIn": 0})).problem(422, "invalid_order")
+        assert (await api.get("/livez")).status == 200
     finally:
         await asyncio.to_thread(cluster.up)
 
