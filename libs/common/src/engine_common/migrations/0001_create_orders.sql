@@ -42,6 +42,8 @@ CREATE TABLE orders (
 CREATE UNIQUE INDEX orders_idempotency ON orders (account, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX orders_account ON orders (account, id);
 CREATE INDEX orders_wallet ON orders (account, user_wallet, id);
+CREATE INDEX orders_wallet_unfinished ON orders (account, user_wallet, id) WHERE finished_at IS NULL;
+CREATE INDEX orders_wallet_finished ON orders (account, user_wallet, finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX orders_unfinished ON orders (id) WHERE queued_at IS NOT NULL AND finished_at IS NULL;
 
 -- No foreign key to orders: rows come only from the statement that changes the order, and the check would cost every event.

@@ -142,15 +142,21 @@ ORDER BY e.order_id, e.seq LIMIT %(limit)s
 )
 
 # The latest event of each unfinished order of a wallet, and, with `since`, of each order changed since. In pages by id:
-# a wallet may have any number of them.
+# a wallet may have any number of them. Each half has an index of its own: a wallet's history may be long.
 READ_WALLET_STATE = (
     "SELECT "
     + _EVENT
     + """
-FROM orders o JOIN order_events e ON e.order_id = o.id AND e.seq = o.version
-WHERE o.account = %(account)s AND o.user_wallet = %(wallet)s AND o.id > %(after)s
-  AND (o.finished_at IS NULL OR o.updated_at >= %(since)s::timestamptz)
-ORDER BY o.id LIMIT %(limit)s
+FROM (
+    SELECT id, version FROM orders
+    WHERE account = %(account)s AND user_wallet = %(wallet)s AND id > %(after)s AND finished_at IS NULL
+    UNION ALL
+    SELECT id, version FROM orders
+    WHERE account = %(account)s AND user_wallet = %(wallet)s AND id > %(after)s
+      AND finished_at >= %(since)s::timestamptz
+    ORDER BY id LIMIT %(limit)s
+) o JOIN order_events e ON e.order_id = o.id AND e.seq = o.version
+ORDER BY o.id
 """
 )
 
