@@ -84,6 +84,7 @@ async def test_after_an_outage_new_events_are_published_again(
     publisher.publish(event(1), "mine", WALLET)
     await received(subscription, 2)
     async with Redis.from_url(redis_url) as client:
+        await client.script_flush()  # as a restart does
         await client.client_kill_filter(_type="normal", skipme=True)
     for seq in range(2, 1_000):
         publisher.publish(event(seq), "mine", WALLET)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 import pytest
+from psycopg import sql
 from redis.asyncio import Redis
 
 from devstack.ports import free_port
@@ -16,7 +17,7 @@ from engine_common.orders import event_json
 from engine_common.store.pool import Pool
 from engine_common.transitions import Status
 from support.orders import WALLET
-from support.placing import all_finished, announce, histories, place
+from support.placing import all_finished, announce, histories, place, read_all
 from support.services import WALLET_KEY, MockDex, Worker
 from support.waiting import eventually
 
@@ -159,3 +160,18 @@ async def test_a_taken_port_of_the_probes_is_one_sentence(start_worker: StartWor
         assert await worker.ended() != 0
     assert "METRICS_PORT: cannot listen on" in worker.log
     assert "Traceback" not in worker.log
+
+
+async def test_production_is_refused_on_commits_that_do_not_last(
+    start_worker: StartWorker, pool: Pool, database_url: str
+) -> None:
+    """A signature that a failover forgets may have been sent: one sentence, before the first order."""
+    (order_id,) = await place(pool)
+    async with pool.connection() as connection:
+        name = connection.info.dbname
+        await connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
+    worker = await start_worker(ready=False, ENV="production", DATABASE_URL=database_url)
+    assert await worker.ended() != 0
+    assert "synchronous_commit is off" in worker.log
+    assert "Traceback" not in worker.log
+    assert (await read_all(pool, [order_id]))[0].status is Status.QUEUED

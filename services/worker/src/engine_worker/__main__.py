@@ -11,6 +11,7 @@ from solders.keypair import Keypair
 from engine_common import telemetry
 from engine_common.runtime import prepare_process
 from engine_common.settings import load_or_exit
+from engine_common.store.durability import CommitsNotDurable
 from engine_common.telemetry.probes import PortTaken
 from engine_worker.process import WorkerProcess
 from engine_worker.settings import WorkerSettings
@@ -26,7 +27,7 @@ def main() -> None:
     prepare_process()
     try:
         uvloop.run(_serve(settings, wallet))
-    except PortTaken as error:
+    except (PortTaken, CommitsNotDurable) as error:
         sys.exit(str(error))
     finally:
         telemetry.stop()
@@ -48,13 +49,14 @@ async def _serve(settings: WorkerSettings, wallet: Keypair) -> None:
     started = loop.create_task(process.start())
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((started, stopping), return_when=asyncio.FIRST_COMPLETED)
-    if started.done():
-        started.result()
+    started.cancel()
+    failed = started.done() and started.exception() is not None
+    if started.done() and not failed:
         await stopping
-    else:
-        started.cancel()
     log.info("stopping")
     await process.stop()
+    if failed:
+        started.result()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from solders.keypair import Keypair
 
 from engine_common import live
 from engine_common.orders import Order
-from engine_common.store.pool import TROUBLE, open_pool
+from engine_common.store import durability
+from engine_common.store.pool import TROUBLE, answering, open_pool
 from engine_common.telemetry import probes
 from engine_worker import measurements
 from engine_worker.clock import SystemClock
@@ -77,7 +78,10 @@ class WorkerProcess:
         )
 
     async def start(self) -> None:
-        """Begin to execute, as soon as PostgreSQL has heard this worker's first heartbeat."""
+        """Begin to execute, as soon as PostgreSQL has heard this worker's first heartbeat.
+
+        Raises PortTaken, and CommitsNotDurable in production.
+        """
         if self._settings.metrics_port is not None:
             self._probes = await probes.serve_probes(self._settings.metrics_port, self._ready)
         measurements.observe_in_flight(lambda: self._engine.in_flight)
@@ -87,12 +91,25 @@ class WorkerProcess:
         self._loops.append(asyncio.create_task(self._heartbeat.run()))
         while self._heartbeat.doubtful:
             await self._clock.sleep(0.1)
+        await self._require_durable_commits()
         self._loops.append(
             asyncio.create_task(watch(self._heartbeat, self._engine.compare, self._engine.sweep, self._clock))
         )
         self._delivery.start()
         self._delivering = True
         log.info("ready, carrying at most %d orders", self._settings.engine_max_in_flight)
+
+    async def _require_durable_commits(self) -> None:
+        """Make sure that what was signed stays known before it is sent. Raises CommitsNotDurable in production."""
+        production = self._settings.env == "production"
+        while True:
+            try:
+                async with answering(self._pool) as connection:
+                    await durability.check(connection, production=production)
+            except TROUBLE:
+                await self._clock.sleep(0.1)
+            else:
+                return
 
     async def _ready(self) -> dict[str, str]:
         beating = self._delivering and not self._heartbeat.doubtful
