@@ -55,12 +55,17 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSt
 
 
 def trace_of(sink: OtlpSink, order: dict[str, Any]) -> list[Span]:
-    """Return the spans of the order's trace, once every parent and the order's own span have arrived."""
+    """Return the spans of the order's trace, once it is whole: each process sends its own in its own time.
+
+    Every parent has arrived, the order's own span, and for each request that the worker made the span of its answer.
+    """
 
     def whole() -> list[Span] | None:
         spans = sink.trace(order["traceId"])
         ids = {span.span_id for span in spans}
-        complete = all(span.parent_id in ids for span in spans if span.parent_id)
+        answered = {span.parent_id for span in spans if span.service == "mockdex"}
+        requests = {span.span_id for span in spans if span.name in ("GET", "POST")}
+        complete = all(span.parent_id in ids for span in spans if span.parent_id) and requests <= answered
         return spans if complete and any(span.name == "execute order" for span in spans) else None
 
     return eventually(whole, within_s=20)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
-from engine_common.settings import Settings, SettingsError, load_or_exit, settings_table
+from engine_common.settings import DatabaseUrl, Settings, SettingsError, load_or_exit, settings_table
 
 
 class Example(Settings):
@@ -179,3 +179,30 @@ def test_the_table_has_each_variable_once_with_default_and_meaning() -> None:
     assert "| `STRICT` | `false` |  |  |" in table
     assert [row.split("`")[1] for row in table[2:]].count("DATABASE_URL") == 1
     assert sum(row.startswith("| `METRICS_PORT` | unset |") for row in table) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("postgresql://engine:hidden@db:5432/engine", True),
+        ("postgres://db/engine", True),
+        ("foo", False),
+        ("postgresql://", False),
+        ("mysql://engine:hidden@db/engine", False),
+    ],
+)
+def test_a_database_url_is_a_url_of_postgresql(url: str, accepted: bool) -> None:
+    """Found wrong at the start by the variable's name, not by a driver in the middle of it; passwords stay hidden."""
+
+    class Service(Settings):
+        database_url: DatabaseUrl = "postgresql://default/db"
+
+    if accepted:
+        assert Service(database_url=url).database_url == url
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATABASE_URL", url)
+        with pytest.raises(SettingsError) as refused:
+            Service.load()
+    assert str(refused.value).startswith("DATABASE_URL must be a URL that begins with postgresql://")
+    assert "hidden" not in str(refused.value)

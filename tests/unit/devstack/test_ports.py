@@ -34,3 +34,9 @@ def test_a_port_that_somebody_listens_on_is_taken(host: str) -> None:
 def test_nobody_owns_a_free_port() -> None:
     """The owner is looked for among listeners only."""
     assert owner_of(free_port()) is None
+
+
+def test_an_address_that_is_not_ours_is_not_called_taken() -> None:
+    """Another port would not help; the sentence names what would."""
+    with pytest.raises(PortTaken, match=r"Cannot listen on port 3000 of 192\.0\.2\.1 .* set API_PORT or API_HOST"):
+        require_free(3000, "API_PORT", "192.0.2.1")

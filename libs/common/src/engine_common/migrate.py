@@ -10,7 +10,7 @@ import psycopg
 import yoyo
 from pydantic import Field
 
-from engine_common.settings import Settings, load_or_exit
+from engine_common.settings import DatabaseUrl, Settings, load_or_exit
 from engine_common.store.pool import with_driver
 from engine_common.telemetry import logs
 
@@ -23,7 +23,7 @@ _ADVISORY_LOCK = 0x0D_EC_0D_E5
 class MigratorSettings(Settings):
     """What the migrator reads from its environment."""
 
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         default="postgresql://postgres@127.0.0.1:5432/postgres",
         description="PostgreSQL, as a URL",
         json_schema_extra={"required_in_production": True},

@@ -6,7 +6,16 @@ import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, get_args
 
-from pydantic import AliasChoices, AliasPath, BeforeValidator, Field, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AliasPath,
+    BeforeValidator,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UndecodableValue
 
@@ -48,6 +57,24 @@ class SettingsError(SystemExit):
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _begins_with(*schemes: str) -> AfterValidator:
+    """Return a validator of URLs; the value may hold a password, so it is not repeated."""
+
+    def check(value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in schemes or not rest:
+            raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+# A variable that several services read is described once.
+DatabaseUrl = Annotated[str, _begins_with("postgresql", "postgres")]
+RedisUrl = Annotated[str, _begins_with("redis", "rediss", "unix")]
+HttpUrl = Annotated[str, _begins_with("http", "https")]
 
 
 class Settings(BaseSettings):

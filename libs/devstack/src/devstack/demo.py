@@ -147,7 +147,6 @@ class Demo:
 
             async def place_and_follow(order: FollowedOrder) -> None:
                 await client.place(order)
-                states.changed(order)
                 await client.follow(order, states.changed)
 
             with suppress(TimeoutError):

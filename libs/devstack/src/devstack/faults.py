@@ -26,7 +26,7 @@ class ToolMissing(StackError):
 
 
 class PortTaken(StackError):
-    """Somebody else listens on a port that the stack should serve."""
+    """The stack cannot listen on a port that it should serve; mostly somebody else does."""
 
 
 class AlreadyRunning(StackError):

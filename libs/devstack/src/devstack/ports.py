@@ -1,6 +1,7 @@
 """Free ports, and who holds a taken one."""
 
 import contextlib
+import errno
 import random
 import socket
 from pathlib import Path
@@ -12,13 +13,16 @@ _LOWEST = 10_000
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether a server could listen on the port now."""
-    with socket.socket() as probe:
+    """Tell whether a server could listen on the port now. Raises OSError when the address is not ours to listen on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
         return True
 
 
@@ -38,7 +42,12 @@ def free_port() -> int:
 
 def require_free(port: int, variable: str, host: str = "127.0.0.1") -> None:
     """Raise PortTaken, naming the owner and the variable to change, unless a server could listen on the port."""
-    if not is_free(port, host):
+    try:
+        free = is_free(port, host)
+    except OSError as error:
+        remedy = f"set {variable} or {variable.replace('PORT', 'HOST')} to another one"
+        raise PortTaken(f"Cannot listen on port {port} of {host} ({error.strerror}): {remedy}.") from None
+    if not free:
         owner = owner_of(port) or "another program"
         raise PortTaken(f"Port {port} is taken by {owner}: stop it, or set {variable} to another port.")
 

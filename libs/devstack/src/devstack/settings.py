@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from engine_common.settings import Settings
+from engine_common.settings import DatabaseUrl, HttpUrl, RedisUrl, Settings
 
 _API_PORT_STEP = 100
 _HIGHEST_PORT = 65535
@@ -21,9 +21,9 @@ class StackSettings(Settings):
     mockdex_port: int = Field(4000, ge=1, le=_HIGHEST_PORT, description="port of the mock DEX")
     apis: int = Field(1, ge=1, le=50, description="number of api processes")
     workers: int = Field(1, ge=0, le=50, description="number of worker processes")
-    database_url: str | None = Field(None, description="a PostgreSQL to use instead of starting one")
-    redis_url: str | None = Field(None, description="a Redis or Valkey to use instead of starting one")
-    dex_url: str | None = Field(None, description="the DEX that workers trade on, instead of the stack's own")
+    database_url: DatabaseUrl | None = Field(None, description="a PostgreSQL to use instead of starting one")
+    redis_url: RedisUrl | None = Field(None, description="a Redis or Valkey to use instead of starting one")
+    dex_url: HttpUrl | None = Field(None, description="the DEX that workers trade on, instead of the stack's own")
     mock_dex_admin_token: str | None = Field(None, description="token of the mock DEX's administration")
     mock_dex_data_dir: Path | None = Field(None, description="where the mock DEX keeps its ledger")
     engine_wallet_key: str | None = Field(None, description="signing key of the workers, base58")

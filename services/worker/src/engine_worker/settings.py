@@ -2,23 +2,23 @@
 
 from pydantic import Field, SecretStr
 
-from engine_common.settings import Settings
+from engine_common.settings import DatabaseUrl, HttpUrl, RedisUrl, Settings
 
 
 class WorkerSettings(Settings):
     """The worker's settings."""
 
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         default="postgresql://postgres@127.0.0.1:5432/postgres",
         description="PostgreSQL, as a URL",
         json_schema_extra={"required_in_production": True},
     )
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
         description="Redis or Valkey, as a URL",
         json_schema_extra={"required_in_production": True},
     )
-    dex_url: str = Field(
+    dex_url: HttpUrl = Field(
         default="http://127.0.0.1:4000",
         description="venues and chain, as a URL",
         json_schema_extra={"required_in_production": True},
