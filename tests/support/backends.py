@@ -114,6 +114,10 @@ def _have(client: Any, image: str, deadline: float) -> None:
         client.images.get(image)
 
 
+def _memory_is_roomy() -> bool:
+    return _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED_BYTES
+
+
 class Backends:
     """The servers of a run, started when somebody needs them and stopped by `close`."""
 
@@ -138,7 +142,7 @@ class Backends:
 
     @cached_property
     def _directory(self) -> Path:
-        place = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED_BYTES else None
+        place = _MEMORY if _memory_is_roomy() else None
         return Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="engine-tests-", dir=place)))
 
     @cached_property
@@ -171,6 +175,8 @@ def _postgres_container() -> Iterator[str]:
         from testcontainers.community.postgres import PostgresContainer
 
         container = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command("postgres -c max_connections=200")
+        if _memory_is_roomy():
+            container.with_tmpfs_mount("/var/lib/postgresql")
         container.start()
     try:
         yield container.get_connection_url()
