@@ -83,22 +83,24 @@ async def nothing_left(redis: Redis) -> bool:
     return await left_in_redis(redis) == 0
 
 
-@pytest.mark.usefixtures("delivery")
-async def test_an_idle_consumer_waits_at_the_bell_instead_of_polling(
-    inbox: Inbox, redis: Redis, redis_url: str
-) -> None:
+async def test_an_idle_consumer_waits_at_the_bell_instead_of_polling(tmp_path: Path, inbox: Inbox) -> None:
     """It is blocked in Redis when a message comes: each wait costs one look, never a growing number of sleeps."""
-    await eventually(lambda: waits_for_the_bell(redis))
-    await redis.config_resetstat()
-    await asyncio.sleep(2.5)
-    stats = await redis.info("commandstats")
-    waits, looks = (stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("blmove", "evalsha"))
-    assert waits >= 1
-    # The stock consumer of the delay queue looks as well, backing off to once a second.
-    assert looks <= 2 * waits + 12
-    await eventually(lambda: waits_for_the_bell(redis))
-    await announce(redis_url, [new_id()])
-    await eventually(lambda: inbox.taken)
+    with servers.valkey(tmp_path) as url:  # of its own: what is counted are the commands of the whole server
+        delivery = Delivery(url, inbox.accept, asyncio.get_running_loop())
+        delivery.start()
+        async with Redis.from_url(url) as redis:
+            await eventually(lambda: waits_for_the_bell(redis))
+            await redis.config_resetstat()
+            await asyncio.sleep(2.5)
+            stats = await redis.info("commandstats")
+            waits, looks = (stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("blmove", "evalsha"))
+            assert waits >= 1
+            # The stock consumer of the delay queue looks as well, backing off to once a second.
+            assert looks <= 2 * waits + 12
+            await eventually(lambda: waits_for_the_bell(redis))
+        await announce(url, [new_id()])
+        await eventually(lambda: inbox.taken)
+        await delivery.stop()
 
 
 async def test_the_bell_changes_nothing_in_the_queue(redis: Redis, redis_url: str) -> None:
