@@ -171,6 +171,19 @@ async def test_a_node_behind_knows_nothing_and_proves_nothing() -> None:
 
 
 @in_virtual_time
+async def test_a_swap_seen_below_confirmed_neither_counts_nor_expires() -> None:
+    """Another node may still call it processed when its height has passed: it landed, and a new attempt would double it."""
+    chain = FakeChain()
+    chain.landings[SWAP.signature] = Landing(slot=1, error=None, confirmed=False)
+    task = settling(chain)
+    await passes(120)
+    assert not task.done()
+    assert [call for call in chain.calls if call[0] == "search"]
+    chain.landings[SWAP.signature] = LANDED
+    await task
+
+
+@in_virtual_time
 async def test_a_landing_found_only_in_the_history_counts() -> None:
     """Statuses are forgotten after a while without history search."""
     chain = FakeChain()

@@ -172,3 +172,24 @@ async def test_no_failure_ends_the_watch(failure: Exception) -> None:
     await asyncio.sleep(1.5)
     task.cancel()
     assert watched.calls[-2:] == ["compare", "sweep"]
+
+
+@in_virtual_time
+async def test_after_a_beat_that_came_too_late_two_more_are_needed() -> None:
+    """The process or the database stood still beyond the lease: all survivors must be heard before anybody judges."""
+    clock = VirtualClock()
+
+    async def beat() -> None:
+        pass
+
+    heart = Heartbeat(beat, clock, lease_s=5)
+    await heart.beat()
+    await clock.sleep(1)
+    await heart.beat()
+    assert heart.may_judge
+    await clock.sleep(6)
+    await heart.beat()
+    assert not heart.may_judge
+    await clock.sleep(1)
+    await heart.beat()
+    assert heart.may_judge

@@ -120,13 +120,13 @@ async def test_statuses_are_asked_in_chunks_and_are_as_old_as_the_oldest_answer(
 @pytest.mark.parametrize(("level", "landed"), [("processed", False), ("confirmed", True), ("finalized", True)])
 @in_virtual_time
 async def test_a_transaction_has_landed_at_commitment_confirmed_or_above(level: str, landed: bool) -> None:
-    """Success and error alike; below that it may still be undone."""
+    """Success and error alike; below that it may still be undone, but it is not unknown either: only null is."""
     for error in (None, {"InstructionError": [0, {"Custom": 6001}]}):
         status = {"slot": 5, "err": error, "confirmationStatus": level}
         found = await chain(Rpc({"context": {"slot": 9}, "value": [status, None]})).statuses(
             ["a", "b"], search_history=False
         )
-        assert found.landings == [Landing(5, error) if landed else None, None]
+        assert found.landings == [Landing(5, error, confirmed=landed), None]
 
 
 @in_virtual_time
@@ -165,3 +165,18 @@ async def test_a_transaction_that_the_node_does_not_show_yet_is_asked_for_again(
     """Nothing is confirmed on a guess of what it paid."""
     with pytest.raises(Unreachable):
         await chain(Rpc(answer)).paid_out("signature", MINT)
+
+
+@pytest.mark.parametrize("answer", [None, 5, {}, {"value": None}, {"context": {}}, {"value": [{"slot": 1}]}])
+@in_virtual_time
+async def test_an_answer_of_another_form_is_no_answer(answer: Any) -> None:
+    """A node's bug is waited for like a node that is away; it spends nobody's attempt."""
+    asked = chain(Rpc(answer))
+    with pytest.raises(Unreachable):
+        await asked.latest_blockhash()
+    with pytest.raises(Unreachable):
+        await asked.height()
+    with pytest.raises(Unreachable):
+        await asked.statuses(["a"], search_history=False)
+    with pytest.raises(Unreachable):
+        await asked.paid_out("a", "mint")

@@ -18,6 +18,13 @@ EngineError
 
 from typing import ClassVar
 
+_LONGEST_REASON = 500
+
+
+def one_line(text: str) -> str:
+    """Return foreign text as an order may keep it: one line, bounded, printable (PostgreSQL knows no NUL)."""
+    return "".join(character if character.isprintable() else " " for character in text[:_LONGEST_REASON])
+
 
 class EngineError(Exception):
     """Base of every error that the engine itself raises."""
@@ -36,7 +43,7 @@ class Verdict(EngineError):
     @property
     def reason(self) -> str:
         """The sentence that is kept as the order's or the retry's reason."""
-        return str(self)
+        return one_line(str(self))
 
 
 class NoLiquidity(Verdict):

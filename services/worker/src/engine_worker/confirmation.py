@@ -135,8 +135,7 @@ class Confirmations:
     async def _read_statuses(self, watched: Sequence[_Watched]) -> None:
         statuses = await self._chain.statuses([each.swap.signature for each in watched], search_history=False)
         for each, landing in zip(watched, statuses.landings, strict=True):
-            if landing is not None:
-                _resolve(each.landed, landing)
+            _resolve(each.landed, landing)
 
     async def _find_expired(self) -> None:
         height = await self._chain.height()
@@ -150,14 +149,13 @@ class Confirmations:
         # In this order: the search must come after the height, or a landing between the two would be missed.
         statuses = await self._chain.statuses([each.swap.signature for each in late], search_history=True)
         for watched, landing in zip(late, statuses.landings, strict=True):
-            if landing is not None:
-                _resolve(watched.landed, landing)
-            elif statuses.slot >= height.slot and not watched.landed.done():
+            _resolve(watched.landed, landing)
+            if landing is None and statuses.slot >= height.slot and not watched.landed.done():
                 watched.landed.set_exception(_expired(watched.swap, height.block_height))
 
 
-def _resolve(future: asyncio.Future[Landing], landing: Landing) -> None:
-    if not future.done():
+def _resolve(future: asyncio.Future[Landing], landing: Landing | None) -> None:
+    if landing is not None and landing.confirmed and not future.done():
         future.set_result(landing)
 
 

@@ -50,12 +50,16 @@ class DoorbellConsumer(_RedisConsumer):
         super().nack(message)
         self._finished.set()
 
+    def requeue(self, messages: Any) -> None:
+        """Give messages back; while Redis is away what they announce is left to the sweep."""
+        with contextlib.suppress(redis.RedisError):
+            super().requeue(messages)
+
     def close(self) -> None:
-        """Give back what was fetched and not handed on; while Redis is away it is left to the sweep."""
+        """Give back what was fetched and not handed on."""
         fetched: list[bytes] = self.message_cache
         self.message_cache = []
-        with contextlib.suppress(redis.RedisError):
-            self.requeue([MessageProxy(dramatiq.Message.decode(data)) for data in fetched])
+        self.requeue([MessageProxy(dramatiq.Message.decode(data)) for data in fetched])
         super().close()
 
     def __next__(self) -> Any:

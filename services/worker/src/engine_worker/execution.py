@@ -92,7 +92,8 @@ class Execution:
             if not self._out_of_patience():
                 await self._wait(error)
                 return
-            move = self._ending(DexUnavailable(f"no answer for {self._policy.patience_s:g} s: {error}"))
+            waited = f"no answer for {self._policy.patience_s:g} s" if self._policy.patience_s else "no answer"
+            move = self._ending(DexUnavailable(f"{waited}: {error}"))
         except Verdict as verdict:
             move = self._ending(verdict)
         except Exception as error:

@@ -96,6 +96,8 @@ async def confirm(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
     with tracing.span("settle swap", attributes={"solana.signature": swap.signature}):
         await tools.confirmations.settle(swap)
     paid = await tools.chain.paid_out(swap.signature, order.output_token.mint)
+    if paid <= 0:
+        raise Unreachable(f"the node shows no output of transaction {swap.signature} yet")
     data = {
         "txHash": swap.signature,
         "executionPrice": execution_price(order.amount_in, order.input_token, paid, order.output_token),

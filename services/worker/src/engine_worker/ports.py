@@ -87,10 +87,14 @@ class Height:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """A transaction's status at commitment `confirmed` or above: landed, with Solana's error or without."""
+    """A transaction that a node has seen land, with Solana's error or without.
+
+    Only what is `confirmed` counts; what is not yet may still vanish, and yet it is not unknown.
+    """
 
     slot: int
     error: Any
+    confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import random
 import socket
 import uuid
 
+import psycopg
 from solders.keypair import Keypair
 
 from engine_common import live
@@ -33,7 +34,9 @@ from engine_worker.swap import WalletSigner
 log = logging.getLogger(__name__)
 
 _POOL_SIZE = 4
-_MAX_DEX_CONNECTIONS = 512
+# Requests under way at once.
+_MAX_QUOTES = 512
+_MAX_RPC_CALLS = 64
 _SIGN_OFF_WITHIN_S = 2.0
 
 
@@ -53,7 +56,9 @@ class WorkerProcess:
         self._heartbeat = Heartbeat(self._store.beat, self._clock, settings.engine_lease_s)
         self._policy = RetryPolicy(settings.engine_max_attempts, settings.engine_retry_base_ms, settings.patience_s)
         self._engine = Engine(self._store, self._make_execution, settings.engine_max_in_flight)
-        self._http = HttpClient(settings.dex_url, max_connections=_MAX_DEX_CONNECTIONS)
+        # Of their own each: a venue that hangs must not keep the chain from being asked.
+        self._venues = HttpClient(settings.dex_url, max_connections=_MAX_QUOTES)
+        self._node = HttpClient(settings.dex_url, max_connections=_MAX_RPC_CALLS)
         self._tools = self._make_tools(wallet)
         self._delivery = Delivery(settings.redis_url, self._engine.accept, asyncio.get_running_loop())
         self._delivering = False
@@ -62,11 +67,11 @@ class WorkerProcess:
 
     def _make_tools(self, wallet: Keypair) -> Tools:
         signer = WalletSigner(wallet, {venue.name: venue.program_id for venue in VENUES})
-        chain = SolanaChain(JsonRpc(self._http), signer.owner, self._clock)
+        chain = SolanaChain(JsonRpc(self._node), signer.owner, self._clock)
         return Tools(
             clock=self._clock,
             store=self._store,
-            venues=[venue(self._http) for venue in VENUES],
+            venues=[venue(self._venues) for venue in VENUES],
             chain=chain,
             signer=signer,
             confirmations=Confirmations(chain, self._clock),
@@ -119,7 +124,9 @@ class WorkerProcess:
         """Take nothing more, finish what can be finished in time, and release the rest to other workers."""
         drained = self._engine.stop(self._settings.engine_drain_s)
         if self._delivering:
-            await asyncio.gather(drained, self._delivery.stop())
+            for outcome in await asyncio.gather(drained, self._delivery.stop(), return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    log.error("a part of the worker did not stop as it should", exc_info=outcome)
         else:
             await drained
         for loop in self._loops:
@@ -127,7 +134,8 @@ class WorkerProcess:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self._sign_off()
         await self._events.close()
-        await self._http.aclose()
+        await self._venues.aclose()
+        await self._node.aclose()
         if self._probes is not None:
             await self._probes.close()
         with contextlib.suppress(TimeoutError):
@@ -139,7 +147,7 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(_SIGN_OFF_WITHIN_S):
                 released = await self._store.sign_off()
-        except (TimeoutError, *TROUBLE) as error:
+        except (TimeoutError, psycopg.Error, *TROUBLE) as error:
             log.warning("PostgreSQL does not answer; the lease of what is left runs out by itself: %s", error)
         else:
             log.info("stopped, %d orders released to other workers", released)

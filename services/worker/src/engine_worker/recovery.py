@@ -51,8 +51,9 @@ class Heartbeat:
             log.exception("the heartbeat failed in a way nobody foresaw, and goes on")
         else:
             # Counted from before the statement: the database's time lies between the two.
+            missed = began - self._last > self._lease_s
             self._last = began
-            self._in_a_row += 1
+            self._in_a_row = 1 if missed else self._in_a_row + 1
 
     async def run(self) -> None:
         """Beat for ever."""
@@ -69,6 +70,8 @@ async def watch(
         try:
             if heartbeat.may_judge:
                 await compare()
+            # Asked again: comparing may have lasted through an outage.
+            if heartbeat.may_judge:
                 await sweep()
         except (psycopg.Error, PoolTimeout, OSError, StoreError) as error:
             log.warning("looking for orders to recover failed: %s", str(error).strip() or type(error).__name__)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine_common.errors import NoLiquidity, SlippageExceeded, Unreachable
+from engine_common.errors import NoLiquidity, SlippageExceeded, Unreachable, one_line
 from engine_common.orders import Order
 from engine_common.tokens import to_display
 from engine_worker.ports import Quote
@@ -77,5 +77,5 @@ def _quote_document(order: Order, answer: Answer) -> dict[str, Any]:
         "feeAmount": None if quote is None else to_display(quote.fee_amount, order.input_token),
         "priceImpactPct": None if quote is None else quote.price_impact_pct,
         "latencyMs": answer.latency_ms,
-        "error": None if answer.error is None else str(answer.error),
+        "error": None if answer.error is None else one_line(str(answer.error)),
     }

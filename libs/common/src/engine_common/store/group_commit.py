@@ -136,6 +136,8 @@ class GroupCommit(Generic[Item, Result]):
                         await self._flush(connection, batch)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any error, or it would wait for ever
             if not _is_trouble(error):
+                if not batch:  # it was the lending that failed
+                    batch, self._waiting = self._waiting, []
                 _fail(batch, error)
                 return []
             log.warning("PostgreSQL did not answer, trying again: %s", str(error).strip() or type(error).__name__)

@@ -2,7 +2,8 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from engine_common.errors import Unreachable
@@ -45,8 +46,9 @@ class SolanaChain:
     async def _fetch(self) -> Blockhash:
         asked_at = self._clock.monotonic()
         try:
-            value = (await self._call("getLatestBlockhash", [{"commitment": "confirmed"}]))["value"]
-            self._blockhash = Blockhash(value["blockhash"], value["lastValidBlockHeight"])
+            with _readable("getLatestBlockhash"):
+                value = (await self._call("getLatestBlockhash", [{"commitment": "confirmed"}]))["value"]
+                self._blockhash = Blockhash(value["blockhash"], value["lastValidBlockHeight"])
             self._blockhash_until = asked_at + _BLOCKHASH_FRESH_S
             return self._blockhash
         finally:
@@ -66,13 +68,15 @@ class SolanaChain:
         chunks = [signatures[i : i + _MAX_SIGNATURES] for i in range(0, len(signatures), _MAX_SIGNATURES)]
         options = {"searchTransactionHistory": search_history}
         answers = await asyncio.gather(*(self._call("getSignatureStatuses", [chunk, options]) for chunk in chunks))
-        slot = min((answer["context"]["slot"] for answer in answers), default=0)
-        return Statuses(slot, [_landing(status) for answer in answers for status in answer["value"]])
+        with _readable("getSignatureStatuses"):
+            slot = min((answer["context"]["slot"] for answer in answers), default=0)
+            return Statuses(slot, [_landing(status) for answer in answers for status in answer["value"]])
 
     async def height(self) -> Height:
         """Return the finalized block height with the slot at which it was read."""
         info = await self._call("getEpochInfo", [{"commitment": "finalized"}])
-        return Height(info["absoluteSlot"], info["blockHeight"])
+        with _readable("getEpochInfo"):
+            return Height(info["absoluteSlot"], info["blockHeight"])
 
     async def paid_out(self, signature: str, mint: str) -> int:
         """Return how much of the mint the landed transaction brought the wallet. Raises Unreachable when unknown."""
@@ -80,8 +84,9 @@ class SolanaChain:
         transaction = await self._call("getTransaction", [signature, options])
         if transaction is None:
             raise Unreachable(f"the node does not know transaction {signature} yet")
-        meta = transaction["meta"]
-        return self._balance(meta["postTokenBalances"], mint) - self._balance(meta["preTokenBalances"], mint)
+        with _readable("getTransaction"):
+            meta = transaction["meta"]
+            return self._balance(meta["postTokenBalances"], mint) - self._balance(meta["preTokenBalances"], mint)
 
     def _balance(self, balances: Sequence[Mapping[str, Any]], mint: str) -> int:
         return sum(
@@ -91,8 +96,17 @@ class SolanaChain:
         )
 
 
+@contextmanager
+def _readable(method: str) -> Generator[None]:
+    """Turn an answer of another form than the method's into Unreachable: it is no usable answer."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise Unreachable(f"the chain's answer to {method} cannot be read: {error!r}") from error
+
+
 def _landing(status: Mapping[str, Any] | None) -> Landing | None:
-    """Return the landing that a status reports; below commitment `confirmed` nothing has landed yet."""
-    if status is None or status["confirmationStatus"] not in _CONFIRMED:
+    """Return the landing that a status reports; null, and nothing else, means that the node knows of none."""
+    if status is None:
         return None
-    return Landing(status["slot"], status["err"])
+    return Landing(status["slot"], status["err"], confirmed=status["confirmationStatus"] in _CONFIRMED)
