@@ -172,7 +172,7 @@ async def test_a_node_behind_knows_nothing_and_proves_nothing() -> None:
 
 @in_virtual_time
 async def test_a_swap_seen_below_confirmed_neither_counts_nor_expires() -> None:
-    """Another node may still call it processed when its height has passed: it landed, and a new attempt would double it."""
+    """A node may call it processed when its height has passed: it landed, and a new attempt would double it."""
     chain = FakeChain()
     chain.landings[SWAP.signature] = Landing(slot=1, error=None, confirmed=False)
     task = settling(chain)
