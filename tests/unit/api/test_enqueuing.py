@@ -24,11 +24,17 @@ class Broker:
         self.open = threading.Event()
         self.open.set()
         self.away = False
+        self.fault: Exception | None = None  # once
+        self.failed = threading.Event()
 
     def enqueue(self, message: Any) -> None:
         self.open.wait(30)
         if self.away:
             raise RedisAway("nobody there")
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            self.failed.set()
+            raise fault
         self.messages.append(message)
 
     @property
@@ -87,3 +93,20 @@ def test_a_dead_redis_and_an_overflow_cost_one_line_in_the_log(
     assert broker.messages == []
     assert len(caplog.records) == 1
     assert "workers find them" in caplog.text
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_thread(
+    enqueuer: Enqueuer, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its traceback, and later orders are announced."""
+    broker.fault = RuntimeError("unforeseen")
+    enqueuer.enqueue(new_id(), CONTEXT)
+    assert broker.failed.wait(30)
+    later = new_id()
+    enqueuer.enqueue(later, CONTEXT)
+    enqueuer.close()
+    assert broker.ids == [later]
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info is not None
+    assert "unforeseen" in caplog.text

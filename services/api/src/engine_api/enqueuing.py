@@ -21,9 +21,6 @@ CAPACITY = 20_000
 
 _COMPLAIN_EVERY_S = 10.0
 _FAREWELL_WITHIN_S = 2.0
-# A message costs each side about a millisecond, however many ids it carries. The first order of an idle system is sent
-# at once; those that follow within this time share one.
-_PAUSE_S = 0.01
 
 _Waiting = tuple[UUID, TraceContext]
 
@@ -64,6 +61,8 @@ class Enqueuer:
                 self._send(batch)
             except (RedisError, BrokerConnectionError, OSError) as error:
                 self._drop(len(batch), str(error))
+            except Exception:  # without the thread, no order would be announced any more
+                log.exception("%d orders could not be announced, workers find them by themselves", len(batch))
 
     def _take(self) -> Sequence[_Waiting] | None:
         """Wait for ids and return as many as there are and fit a message; None at the end."""
