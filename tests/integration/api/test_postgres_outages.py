@@ -1,11 +1,14 @@
 """PostgreSQL is away: nothing is accepted that could be lost, and service comes back by itself."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from engine_api.order_book import OrderBook
 from engine_common.migrate import migrate
 from integration.api import outages
 from integration.api.outages import Server
@@ -154,3 +157,35 @@ async def test_an_open_socket_waits_for_postgres(api: RunningApi, cluster: Serve
         await eventually(executed)
         (queued,) = await ear.hear(1)
     assert (queued["seq"], queued["status"]) == (2, "queued")
+
+
+@pytest.mark.parametrize("reading", ["read", "events_after"])
+async def test_an_order_placed_on_a_socket_is_never_denied(
+    api: RunningApi, cluster: Server, monkeypatch: pytest.MonkeyPatch, reading: str
+) -> None:
+    """PostgreSQL stops between storing and reading: the client hears which order it is that was accepted."""
+    read = getattr(OrderBook, reading)
+
+    async def read_too_late(*args: Any) -> Any:
+        if cluster.is_up:
+            await asyncio.to_thread(cluster.down)
+        return await read(*args)
+
+    wallet = f"wallet-{uuid4()}"
+    monkeypatch.setattr(OrderBook, reading, read_too_late)
+    try:
+        async with api.listening("/api/orders/execute") as ear:
+            await ear.connection.send(json.dumps(BODY | {"userWallet": wallet}))
+            (problem,) = await ear.hear_all()
+    finally:
+        monkeypatch.undo()
+        if not cluster.is_up:
+            await asyncio.to_thread(cluster.up)
+    order_id = problem["orderId"]
+    assert (problem["code"], problem["retryable"], ear.code) == ("outcome_unknown", False, 1013)
+    assert ear.connection.protocol.close_rcvd is not None
+    for text in (problem["detail"], ear.connection.protocol.close_rcvd.reason):
+        assert "accepted" in text
+        assert f"/ws/orders/{order_id}" in text
+    of_wallet = await eventually_ok(api, f"/api/orders/user/{wallet}")
+    assert [order["orderId"] for order in of_wallet.json["data"]] == [order_id]

@@ -1,6 +1,7 @@
 """WebSockets that are refused: the handshake is accepted, and the close says why."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -67,6 +68,28 @@ async def test_a_refused_order_on_the_socket_is_answered_with_the_problem(
         (document,) = await ear.hear(1)
         assert (document["code"], document["status"] // 100) == (problem, 4)
         assert await ear.closed() == code
+
+
+@pytest.mark.parametrize("after", ["abc", "-1", "", "5", "1", "0&after=0"])
+async def test_a_position_in_an_order_yet_to_be_made_is_refused_before_it_is(
+    api: RunningApi, wallet: str, after: str
+) -> None:
+    """Nothing is stored: a client that hears of a mistake may send the order again."""
+    async with api.listening(f"/api/orders/execute?after={after}") as ear:
+        with contextlib.suppress(websockets.ConnectionClosed):  # nobody waits for the body to refuse it
+            await ear.connection.send(json.dumps(BODY | {"userWallet": wallet}))
+        (document,) = await ear.hear(1)
+        assert (document["code"], [error["field"] for error in document["errors"]]) == ("invalid_parameter", ["after"])
+        assert await ear.closed() == 4422
+    assert (await api.get(f"/api/orders/user/{wallet}")).json["data"] == []
+
+
+async def test_the_beginning_is_no_position_to_refuse(api: RunningApi) -> None:
+    """`after=0` says what is meant without it."""
+    async with api.listening("/api/orders/execute?after=0") as ear:
+        await ear.connection.send(json.dumps(BODY))
+        (event,) = await ear.hear(1)
+    assert (event["seq"], event["status"]) == (1, "queued")
 
 
 async def test_a_message_beyond_the_bound_closes_the_socket(api: RunningApi) -> None:

@@ -19,6 +19,7 @@ from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, 
 from engine_api.streams.wallet_stream import stream_wallet
 from engine_common.errors import StoreUnavailable
 from engine_common.orders import DEFAULT_ACCOUNT
+from engine_common.store.pool import TROUBLE
 from engine_common.transitions import Status
 
 
@@ -35,12 +36,14 @@ async def execute(socket: Socket) -> Farewell:
     if order_id is not None:
         return await _stream(socket, order_id)
     try:
+        _check_beginning(socket)  # before anything is stored: a client that is refused may send the order again
         placed = await _place(socket)
     except (Refusal, StoreUnavailable) as error:
-        problem = problems.document(as_refusal(error, socket.scope))
-        await socket.send_text(orjson.dumps(problem).decode())
-        return farewell_of(error, socket)
-    return await _stream(socket, str(placed))
+        return await _explained(socket, error)
+    try:
+        return await _stream(socket, str(placed))
+    except TROUBLE:
+        return await _explained(socket, _accepted_unread(placed))
 
 
 @serving
@@ -57,10 +60,38 @@ async def wallet_events(socket: Socket) -> Farewell:
     return Farewell(FINISHED)
 
 
-async def _stream(socket: Socket, order_id: str) -> Farewell:
+async def _explained(socket: Socket, error: Exception) -> Farewell:
+    """Send the problem document that HTTP would answer with, and return how the socket ends."""
+    problem = problems.document(as_refusal(error, socket.scope))
+    await socket.send_text(orjson.dumps(problem).decode())
+    return farewell_of(error, socket)
+
+
+def _accepted_unread(order_id: UUID) -> Refusal:
+    """Return what is said of an order that is stored but whose events cannot be read: sent again, it would be two."""
+    return Refusal(
+        problems.OUTCOME_UNKNOWN,
+        f"the order was accepted, but cannot be read now: look it up, or follow /ws/orders/{order_id}",
+        members={"orderId": str(order_id)},
+    )
+
+
+def _after(socket: Socket) -> int:
+    """Return the position behind which the stream begins. Raises Refusal."""
     query = Parameters(socket.query_params)
     after = query.read(parameters.AFTER) or 0
     query.check()
+    return after
+
+
+def _check_beginning(socket: Socket) -> None:
+    """Refuse any position but the beginning: an order that is yet to be made has no other. Raises Refusal."""
+    if _after(socket) > 0:
+        raise invalid(INVALID_PARAMETER, [FieldError("after", "must be 0 or left out: the order is yet to be made")])
+
+
+async def _stream(socket: Socket, order_id: str) -> Farewell:
+    after = _after(socket)
     await until_gone(
         socket, stream_order(_outlet(socket), socket.state["orders"], DEFAULT_ACCOUNT, _as_id(order_id), after)
     )
