@@ -9,7 +9,7 @@ from redis import Redis
 
 from engine_common import live
 from engine_common.orders import event_json
-from engine_common.store import creation
+from engine_common.store import creation, reading
 from engine_common.store.pool import Pool
 from engine_common.transitions import Status
 from integration.api.running_api import RunningApi
@@ -69,7 +69,7 @@ async def test_then_every_event_of_every_order_comes_in_order(
 async def test_gaps_are_filled_and_repetitions_dropped_for_each_order(
     api: RunningApi, worker: WorkerDouble, wallet: str, redis: Redis
 ) -> None:
-    """An order that was not known begins with what comes first; a late copy of a finished one is no new order."""
+    """An order that was there before begins with what comes first; a late copy of a finished one is no new order."""
     known = await api.place(userWallet=wallet)
     unknown = await api.place(userWallet=wallet)
     events = await worker.move(unknown, *TO_CONFIRMED, publish=False)
@@ -85,6 +85,27 @@ async def test_gaps_are_filled_and_repetitions_dropped_for_each_order(
         await ear.hear(6)
         await ear.silence()
     assert by_order(ear.events) == {known: [1, 2, 3, 4], unknown: [3, 4, 5]}
+
+
+async def test_an_order_that_is_new_begins_at_its_beginning_whatever_comes_first(
+    api: RunningApi, worker: WorkerDouble, wallet: str, redis: Redis, shared_pool: Pool
+) -> None:
+    """The api tells of its first event and a worker of the others, over connections that may overtake each other."""
+    channel = live.wallet_channel("default", wallet)
+    async with api.listening(f"/ws?wallet={wallet}") as ear:
+        await heard(redis, wallet)
+        await ear.silence()
+        new = new_order(user_wallet=wallet)
+        async with shared_pool.connection() as connection:
+            await creation.create(connection, [new])
+        moves = await worker.move(new.id, *TO_CONFIRMED[:2], publish=False)
+        async with shared_pool.connection() as connection:
+            (first, *_) = await reading.read_events(connection, new.id)
+        for event in (moves[0], first, moves[1]):
+            redis.publish(channel, event_json(event))
+        await ear.hear(3)
+        await ear.silence()
+    assert by_order(ear.events) == {new.id: [1, 2, 3]}
 
 
 async def test_since_resumes_with_what_changed_meanwhile(

@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine_api.order_book import WalletName
+from engine_api.streams.follower import MARGIN_S, least_id, order_follower, wallet_follower
 from engine_api.streams.mailbox import Mailbox, Update
 from engine_api.streams.progress import Progress
 from engine_common.orders import Event
@@ -66,6 +68,26 @@ async def test_an_unknown_order_begins_anywhere_and_goes_on_without_gaps(arrivin
         assert output == list(range(first, first + len(output)))
     else:
         assert output == []
+
+
+def test_only_an_order_that_is_new_begins_at_its_beginning() -> None:
+    """Not one that was there before, is known, has finished, or belongs to a socket that has not begun."""
+    follower = wallet_follower(WalletName("default", "wallet"))
+    now = follower.opened_at
+    new, there, known, finished = (UUID(int=least_id(now + MARGIN_S).int + number) for number in range(4))
+    before = least_id(now - 1)
+    follower.meet(new)
+    assert follower.progress.positions == {}
+    follower.certain_until = now
+    follower.older = frozenset((there,))
+    follower.progress.positions[known] = 2
+    follower.progress.advance(Update(finished, LAST, terminal=True, message=""))
+    for order_id in (new, there, known, finished, before):
+        follower.meet(order_id)
+    assert follower.progress.positions == {new: 0, known: 2}
+    of_order = order_follower(known, 3)
+    of_order.meet(new)
+    assert of_order.progress.positions == {known: 3}
 
 
 def test_a_mailbox_that_overflows_tells_once_and_takes_no_more() -> None:

@@ -6,18 +6,10 @@ from collections.abc import Collection
 from uuid import UUID
 
 from engine_api.order_book import OrderBook, WalletName
-from engine_api.streams.follower import Follower
+from engine_api.streams.follower import MARGIN_S, Follower, least_id
 from engine_api.streams.mailbox import Update
 
-# Seconds by which an order may be stored later than its id says: the time of an insert, and clocks that differ.
-MARGIN_S = 5.0
-
 _MAX_EVENTS = 10_000
-
-
-def least_id(moment: float) -> UUID:
-    """Return the least id that an order made at the moment (Unix time), less the margin, can have."""
-    return UUID(int=max(int((moment - MARGIN_S) * 1000), 0) << 80)
 
 
 class CatchingUp:
@@ -57,8 +49,7 @@ class CatchingUp:
             return
         for wallet, order_id in await self._orders.new_wallet_orders(least):
             for follower in of_wallet[wallet]:
-                if not follower.progress.knows(order_id) and order_id not in follower.older:
-                    follower.progress.positions[order_id] = 0
+                follower.meet(order_id)
 
     async def _read_events(self, followers: Collection[Follower]) -> bool:
         positions: dict[UUID, int] = {}

@@ -8,6 +8,14 @@ from engine_api.streams.mailbox import Mailbox
 from engine_api.streams.progress import Progress
 from engine_common import live
 
+# Seconds by which an order may be stored later than its id says: the time of an insert, and clocks that differ.
+MARGIN_S = 5.0
+
+
+def least_id(moment: float) -> UUID:
+    """Return the least id that an order made at the moment (Unix time), less the margin, can have."""
+    return UUID(int=max(int((moment - MARGIN_S) * 1000), 0) << 80)
+
 
 class Follower:
     """Follows one order, or all orders of a wallet."""
@@ -22,6 +30,13 @@ class Follower:
         self.certain_until: float | None = None
         # Recent orders that were there before the socket came: not new, even if it was told nothing of them.
         self.older: frozenset[UUID] = frozenset()
+
+    def meet(self, order_id: UUID) -> None:
+        """Begin at its beginning with an order that is new since the socket came, whichever event is heard first."""
+        if self.progress.knows(order_id) or self.certain_until is None or order_id in self.older:
+            return
+        if order_id >= least_id(self.certain_until):
+            self.progress.positions[order_id] = 0
 
 
 def order_follower(order_id: UUID, after: int) -> Follower:

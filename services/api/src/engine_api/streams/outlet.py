@@ -55,6 +55,7 @@ class Outlet:
     async def forward(self, follower: Follower) -> None:
         """Send what comes next, and before it what was missed."""
         update = await follower.mailbox.get()
+        follower.meet(update.order_id)
         await self.send(follower, await follower.progress.due(update, self._read_missed))
 
     async def _read_missed(self, order_id: UUID, after: int) -> Sequence[Event]:

@@ -44,7 +44,7 @@ class Progress:
     async def due(self, update: Update, read_missed: ReadMissed) -> Sequence[Update]:
         """Return what is to be sent now that the update has come: nothing, the update, or all that was missed.
 
-        An order that is not known begins with whatever comes first.
+        An order that is not known begins with whatever comes first; one that is new is known, at 0.
         """
         if update.order_id in self._finished:
             return ()

@@ -3,8 +3,7 @@
 from datetime import datetime, timedelta
 
 from engine_api.order_book import OrderBook, WalletName
-from engine_api.streams.catching_up import MARGIN_S, least_id
-from engine_api.streams.follower import wallet_follower
+from engine_api.streams.follower import MARGIN_S, least_id, wallet_follower
 from engine_api.streams.mailbox import Update
 from engine_api.streams.outlet import Outlet
 from engine_common.orders import Event
