@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ _REDIS_DATABASES = 16
 # A database for every test is many files to sync: several times as fast where no disk is asked.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a fresh directory in it
 _MEMORY_NEEDED_BYTES = 4 * 2**30
+_PREFIX = "engine-tests-"
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,17 @@ def _memory_is_roomy() -> bool:
     return _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_NEEDED_BYTES
 
 
+def _remove_leftovers(place: Path) -> None:
+    """Remove what runs left that were killed: memory would not come back by itself."""
+    if not Path("/proc/self").exists():
+        return
+    for old in place.glob(f"{_PREFIX}*"):
+        pid = old.name.removeprefix(_PREFIX).split("-")[0]
+        with suppress(OSError):  # another run may be at it as well
+            if pid.isdigit() and not Path("/proc", pid).exists() and old.stat().st_uid == os.geteuid():
+                shutil.rmtree(old, ignore_errors=True)
+
+
 class Backends:
     """The servers of a run, started when somebody needs them and stopped by `close`."""
 
@@ -142,8 +154,10 @@ class Backends:
 
     @cached_property
     def _directory(self) -> Path:
-        place = _MEMORY if _memory_is_roomy() else None
-        return Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="engine-tests-", dir=place)))
+        place = _MEMORY if _memory_is_roomy() else Path(tempfile.gettempdir())
+        _remove_leftovers(place)
+        prefix = f"{_PREFIX}{os.getpid()}-"
+        return Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=place)))
 
     @cached_property
     def _admin_url(self) -> str:
