@@ -17,7 +17,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         tmp_path_factory.mktemp("stack"),
         MOCK_DEX_EXECUTION_DELAY_MS="400",
         MOCK_DEX_FAILURE_RATE="0.1",
-        ENGINE_LEASE_S="2",
+        ENGINE_LEASE_S="3",
         WORKERS="2",
     ) as stack:
         yield stack

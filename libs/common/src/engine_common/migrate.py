@@ -8,9 +8,8 @@ from typing import Any
 
 import psycopg
 import yoyo
-from pydantic import Field
 
-from engine_common.settings import DatabaseUrl, Settings, load_or_exit
+from engine_common.settings import DatabaseSettings, load_or_exit
 from engine_common.store.pool import with_driver
 from engine_common.telemetry import logs
 
@@ -18,16 +17,6 @@ log = logging.getLogger(__name__)
 
 # Any constant will do, as long as every version of the engine takes the same one.
 _ADVISORY_LOCK = 0x0D_EC_0D_E5
-
-
-class MigratorSettings(Settings):
-    """What the migrator reads from its environment."""
-
-    database_url: DatabaseUrl = Field(
-        default="postgresql://postgres@127.0.0.1:5432/postgres",
-        description="PostgreSQL, as a URL",
-        json_schema_extra={"required_in_production": True},
-    )
 
 
 def migrations() -> Any:
@@ -57,7 +46,7 @@ def migrate(database_url: str) -> list[str]:
 
 def main() -> None:
     """Migrate the database that the environment names, and say what was done."""
-    settings = load_or_exit(MigratorSettings)
+    settings = load_or_exit(DatabaseSettings)
     logs.configure("migrate", settings.log_level, settings.log_format)
     try:
         applied = migrate(settings.database_url)

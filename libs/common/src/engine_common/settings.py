@@ -71,7 +71,6 @@ def _begins_with(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-# A variable that several services read is described once.
 DatabaseUrl = Annotated[str, _begins_with("postgresql", "postgres")]
 RedisUrl = Annotated[str, _begins_with("redis", "rediss", "unix")]
 HttpUrl = Annotated[str, _begins_with("http", "https")]
@@ -139,6 +138,26 @@ class Settings(BaseSettings):
             for name, field in type(self).model_fields.items()
             if name not in self.model_fields_set and _required_in_production(field)
         ]
+
+
+class DatabaseSettings(Settings):
+    """What everything reads that stores orders."""
+
+    database_url: DatabaseUrl = Field(
+        default="postgresql://postgres@127.0.0.1:5432/postgres",
+        description="PostgreSQL, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
+
+
+class BackendSettings(DatabaseSettings):
+    """What every service reads that works with orders."""
+
+    redis_url: RedisUrl = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Redis or Valkey, as a URL",
+        json_schema_extra={"required_in_production": True},
+    )
 
 
 def load_or_exit(cls: type[S]) -> S:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from engine_common.settings import DatabaseUrl, RedisUrl, Settings
+from engine_common.settings import BackendSettings
 
 
 def _split(value: object) -> object:
@@ -14,21 +14,11 @@ def _split(value: object) -> object:
     return value
 
 
-class ApiSettings(Settings):
+class ApiSettings(BackendSettings):
     """The api's settings."""
 
     api_host: str = Field(default="127.0.0.1", description="address the api listens on")
     api_port: int = Field(default=3000, ge=0, le=65535, description="port the api listens on")
-    database_url: DatabaseUrl = Field(
-        default="postgresql://postgres@127.0.0.1:5432/postgres",
-        description="PostgreSQL, as a URL",
-        json_schema_extra={"required_in_production": True},
-    )
-    redis_url: RedisUrl = Field(
-        default="redis://127.0.0.1:6379/0",
-        description="Redis or Valkey, as a URL",
-        json_schema_extra={"required_in_production": True},
-    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
         description="origins, separated by commas, whose pages may use the api from a browser; `*` allows every origin",

@@ -2,22 +2,12 @@
 
 from pydantic import Field, SecretStr
 
-from engine_common.settings import DatabaseUrl, HttpUrl, RedisUrl, Settings
+from engine_common.settings import BackendSettings, HttpUrl
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(BackendSettings):
     """The worker's settings."""
 
-    database_url: DatabaseUrl = Field(
-        default="postgresql://postgres@127.0.0.1:5432/postgres",
-        description="PostgreSQL, as a URL",
-        json_schema_extra={"required_in_production": True},
-    )
-    redis_url: RedisUrl = Field(
-        default="redis://127.0.0.1:6379/0",
-        description="Redis or Valkey, as a URL",
-        json_schema_extra={"required_in_production": True},
-    )
     dex_url: HttpUrl = Field(
         default="http://127.0.0.1:4000",
         description="venues and chain, as a URL",
@@ -37,7 +27,10 @@ class WorkerSettings(Settings):
         default=30, ge=0, description="how long an order waits for venues or chain that do not answer"
     )
     engine_lease_s: float = Field(
-        default=5, ge=1, description="after how long without a heartbeat a worker's orders are taken over"
+        # Hearts beat once a second, and two beats must be missed before anybody is taken for dead.
+        default=5,
+        ge=3,
+        description="seconds without a heartbeat after which a worker's orders are taken over, at least 3",
     )
     engine_drain_s: float = Field(
         default=5, ge=0, description="how long a stopping worker goes on with the orders it carries"
