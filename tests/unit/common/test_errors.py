@@ -3,7 +3,7 @@
 import pytest
 
 from engine_common import errors
-from engine_common.errors import EngineError, Verdict
+from engine_common.errors import EngineError, NoLiquidity, Verdict
 
 VERDICTS = {
     "no_liquidity": True,
@@ -34,3 +34,11 @@ def test_the_tree_of_the_module_is_drawn_as_it_is() -> None:
     tree = errors.__doc__ or ""
     classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, EngineError)]
     assert [each.__name__ for each in classes if f" {each.__name__}" not in f" {tree}".replace("\n", " ")] == []
+
+
+def test_a_reason_is_one_printable_line_whatever_a_venue_says() -> None:
+    """PostgreSQL refuses a NUL, and an order that cannot be ended would be tried for ever."""
+    reason = NoLiquidity("pool\x00 empty\n\u2028" + "x" * 10_000).reason
+    assert reason.startswith("pool  empty  xxx")
+    assert reason.isprintable()
+    assert len(reason) == 500

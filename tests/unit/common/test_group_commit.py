@@ -246,3 +246,21 @@ async def test_each_flush_that_was_written_is_reported() -> None:
     )
     await asyncio.gather(*(commit.submit(str(i)) for i in range(4)))
     assert reported == [4]
+
+
+async def test_when_lending_fails_for_good_all_who_wait_hear_of_it() -> None:
+    """A pool that is closed or misconfigured is no passing trouble: nobody waits for ever, and nothing spins."""
+
+    @asynccontextmanager
+    async def broken() -> AsyncIterator[object]:
+        raise LookupError("there is no such pool")
+        yield
+
+    commits: GroupCommit[int, int] = GroupCommit("broken", broken, _never_written, key=lambda item: item)
+    for outcome in await asyncio.gather(*(commits.submit(item) for item in range(3)), return_exceptions=True):
+        assert isinstance(outcome, LookupError)
+    await commits.close()
+
+
+async def _never_written(_connection: object, _items: Sequence[int]) -> Sequence[int]:
+    raise AssertionError("nothing can be written without a connection")

@@ -4,7 +4,7 @@ import gc
 import resource
 
 # Allocations between two collections of the youngest generation, and so on. Python's 700 makes the collector walk
-# thousands of living orders again and again: about a tenth of a busy worker's CPU (measured).
+# thousands of living orders again and again.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
 
