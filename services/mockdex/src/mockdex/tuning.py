@@ -89,7 +89,7 @@ class Tuning:
         self._values.update(changes)
         for knob in KNOBS:
             base = self._values[knob.name]
-            assert base is not None  # noqa: S101
+            assert base is not None  # noqa: S101 - only a venue's own value may be unset; for the type checker
             self._effective[knob.name, EVERYWHERE] = base
             for venue in VENUES if knob.per_venue else ():
                 own = self._values[f"{knob.name}_{venue.name}"]
