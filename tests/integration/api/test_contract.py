@@ -32,7 +32,7 @@ async def test_the_document_is_openapi(contract: dict[str, Any]) -> None:
     """Every reference leads somewhere, and every operation has a name of its own."""
     assert contract["openapi"] == "3.1.0"
     operations = [operation for path in contract["paths"].values() for operation in path.values()]
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 12
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 13
     assert set(contract["x-websockets"]) == {"/ws/orders/{id}", "/api/orders/execute", "/ws"}
     for schema in contract["components"]["schemas"].values():
         jsonschema_rs.validator_for(schema | {"components": contract["components"]})
@@ -54,6 +54,8 @@ async def test_answers_have_the_documented_shape(
     assert keeps(contract, "post", "/api/orders", created)
     executed = await api.post(f"/api/orders/{created.json['orderId']}/execute")
     assert keeps(contract, "post", "/api/orders/{id}/execute", executed)
+    cancelled = await api.post(f"/api/orders/{created.json['orderId']}/cancel")
+    assert keeps(contract, "post", "/api/orders/{id}/cancel", cancelled)
     for path in ("/livez", "/readyz", "/health", "/openapi.json"):
         assert keeps(contract, "get", path, await api.get(path))
 
@@ -76,7 +78,9 @@ async def test_refusals_have_the_documented_shape(
     assert keeps(contract, "get", "/api/orders", await api.get("/api/orders?limit=x"))
     assert keeps(contract, "get", "/api/orders", await api.ask("PUT", "/api/orders"))
     assert keeps(contract, "get", "/api/orders/{id}", await api.get(f"/api/orders/{uuid4()}"))
-    assert keeps(contract, "post", "/api/orders/{id}/execute", await api.post(f"/api/orders/{done}/execute"))
+    for verb in ("execute", "cancel"):
+        refused = await api.post(f"/api/orders/{done}/{verb}")
+        assert keeps(contract, "post", f"/api/orders/{{id}}/{verb}", refused)
 
 
 async def test_probes_say_how_things_are(api: RunningApi) -> None:

@@ -74,9 +74,8 @@ async def test_a_key_belongs_to_one_account(connection: Connection) -> None:
     mine, yours = new_order(idempotency_key=key), new_order(idempotency_key=key, account="you")
     assert [type(answer) for answer in await creation.create(connection, [mine, yours])] == [Created, Created]
     assert await reading.read_order(connection, "you", mine.id) is None
-    found = await creation.find_by_key(connection, "you", key)
-    assert found is not None
-    assert found[0].id == yours.id
+    found = await creation.find_by_key(connection, "you", key, yours.fingerprint)
+    assert found == KeyTaken(await read(connection, yours.id, "you"), same=True)
 
 
 async def test_fifty_concurrent_equal_requests_make_one_order(shared_database_url: str) -> None:
@@ -133,4 +132,6 @@ async def test_any_text_is_stored_as_it_came(connection: Connection, text: str) 
     await creation.create(connection, [order])
     assert (await read(connection, order.id)).user_wallet == text
     assert order.idempotency_key is not None
-    assert await creation.find_by_key(connection, "default", order.idempotency_key) is not None
+    found = await creation.find_by_key(connection, "default", order.idempotency_key, order.fingerprint)
+    assert found is not None
+    assert found.same

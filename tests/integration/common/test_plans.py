@@ -53,7 +53,7 @@ OVER_THE_UNFINISHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sweep": (statements.SWEEP, {**OWNER, "room": 1_000}),
     "compare": (statements.READ_OWNED, {"worker_id": new_id()}),
     "release": (statements.RELEASE, {"worker_id": new_id()}),
-    "count": (statements.COUNT_UNFINISHED, {}),
+    "count": (statements.COUNT_UNFINISHED, {"at_most": 1000}),
 }
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from engine_api import measures
+from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.execution import Execution, Moves
 from engine_api.health import Health
@@ -71,7 +72,10 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         )
         moves = Moves("moves", partial(answering, writing), door.move, key=lambda move: move.order_id)
         orders = OrderBook(lend_for_reading)
-        hub = await stack.enter_async_context(_running(Hub(settings.redis_url, CatchingUp(orders))))
+        hub = Hub(settings.redis_url, CatchingUp(orders))
+        await stack.enter_async_context(_running(hub.run, "hub"))
+        backlog = Backlog(lend_for_reading, settings.engine_max_unfinished)
+        await stack.enter_async_context(_running(backlog.run, "backlog"))
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)
         health = Health(partial(answering, writing), asking)
@@ -79,8 +83,8 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             serving = await probes.serve_probes(settings.metrics_port, health.postgres)
             stack.push_async_callback(serving.close)
         yield State(
-            placement=Placement(inserts, enqueuer, publisher),
-            execution=Execution(orders, moves, enqueuer, publisher),
+            placement=Placement(inserts, orders, enqueuer, publisher, backlog),
+            execution=Execution(orders, moves, enqueuer, publisher, backlog),
             orders=orders,
             health=health,
             hub=hub,
@@ -99,10 +103,10 @@ async def _opened(settings: ApiSettings, name: str, size: int) -> AsyncGenerator
 
 
 @asynccontextmanager
-async def _running(hub: Hub) -> AsyncGenerator[Hub]:
-    running = asyncio.create_task(hub.run(), name="hub")
+async def _running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> AsyncGenerator[None]:
+    running = asyncio.create_task(work(), name=name)
     try:
-        yield hub
+        yield
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

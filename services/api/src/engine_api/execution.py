@@ -1,11 +1,13 @@
 """Transitions that clients ask for: read, compare and set, and on a miss read and decide anew."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.order_book import OrderBook
-from engine_api.problems import ALREADY_FINISHED, CONTENDED, OUTCOME_UNKNOWN, Refusal
+from engine_api.problems import ALREADY_FINISHED, ALREADY_SUBMITTED, CONTENDED, OUTCOME_UNKNOWN, Refusal
 from engine_common.errors import OutcomeUnknown
 from engine_common.live import Publisher
 from engine_common.orders import Order
@@ -14,49 +16,93 @@ from engine_common.store.door import Move, Moved
 from engine_common.store.group_commit import GroupCommit
 from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
-from engine_common.transitions import Status
+from engine_common.transitions import TRANSITIONS, Status
 
 _TRIES = 5
 _OUTCOME_WITHIN_S = 2.0
 
 Moves = GroupCommit[Move, Moved | None]
 
+# What an order as it stands needs, so that it is as the client wants it: a move, or nothing. Raises Refusal.
+Decide = Callable[[Order], Move | None]
+
 
 class Execution:
-    """Queues pending orders."""
+    """Queues pending orders, and cancels those that have not been submitted."""
 
-    def __init__(self, orders: OrderBook, moves: Moves, enqueuer: Enqueuer, publisher: Publisher) -> None:
+    def __init__(
+        self, orders: OrderBook, moves: Moves, enqueuer: Enqueuer, publisher: Publisher, backlog: Backlog
+    ) -> None:
         self._orders = orders
         self._moves = moves
         self._enqueuer = enqueuer
         self._publisher = publisher
+        self._backlog = backlog
 
     async def execute(self, account: str, order_id: UUID) -> Order:
         """Queue the account's order unless it is on its way already, and return it. Raises Refusal."""
+        return await self._carry_out(account, order_id, _queue)
+
+    async def cancel(self, account: str, order_id: UUID) -> Order:
+        """Cancel the account's order unless that was done already, and return it. Raises Refusal.
+
+        Whichever of this and the worker's `submitted` commits first wins: what may have been sent cannot be cancelled.
+        """
+        return await self._carry_out(account, order_id, _cancel)
+
+    async def _carry_out(self, account: str, order_id: UUID, decide: Decide) -> Order:
         for _ in range(_TRIES):
             order = await self._orders.read(account, order_id)
-            if order.terminal:
-                raise Refusal(ALREADY_FINISHED, f"order {order_id} is {order.status} already")
-            if order.status is not Status.PENDING:
+            move = decide(order)
+            if move is None:
                 return order
-            queued = await self._queue(order)
-            if queued is not None:
-                return queued
+            moved = await self._commit(order, move)
+            if moved is not None:
+                return self._announce(order, move, moved)
         raise Refusal(CONTENDED, f"order {order_id} kept changing under this request")
 
-    async def _queue(self, order: Order) -> Order | None:
-        move = door.from_order(order, Status.QUEUED)
+    async def _commit(self, order: Order, move: Move) -> Moved | None:
         try:
-            moved = await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
+            if move.target is not Status.QUEUED:
+                return await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
+            with self._backlog.admitting():
+                return await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
         except OutcomeUnknown:
             raise Refusal(
                 OUTCOME_UNKNOWN,
-                "the database did not answer in time, and the order may have been queued: repeating this is safe",
+                f"the database did not answer in time, and the order may have been {move.target}: "
+                "repeating this is safe",
                 retryable=True,
                 members={"orderId": str(order.id)},
             ) from None
-        if moved is None:
-            return None
-        self._enqueuer.enqueue(order.id, tracing.current() or TraceContext.new())
+
+    def _announce(self, order: Order, move: Move, moved: Moved) -> Order:
+        """Tell the world of the move that is stored, and return the order as it now stands."""
+        if move.target is Status.QUEUED:
+            self._enqueuer.enqueue(order.id, tracing.current() or TraceContext.new())
         self._publisher.publish(move.event(moved), order.account, order.user_wallet)
-        return replace(order, status=Status.QUEUED, version=moved.version, state_since=moved.at, updated_at=moved.at)
+        return replace(order, status=move.target, version=moved.version, state_since=moved.at, updated_at=moved.at)
+
+
+def _queue(order: Order) -> Move | None:
+    if order.terminal:
+        raise _already_finished(order)
+    return door.from_order(order, Status.QUEUED) if order.status is Status.PENDING else None
+
+
+def _cancel(order: Order) -> Move | None:
+    if order.status is Status.CANCELLED:
+        return None
+    if order.terminal:
+        raise _already_finished(order)
+    if Status.CANCELLED not in TRANSITIONS[order.status]:
+        raise Refusal(
+            ALREADY_SUBMITTED, f"order {order.id} was submitted to the chain already, which decides what becomes of it"
+        )
+    # Only what a worker has begun is an attempt that ends here.
+    begun = order.status not in (Status.PENDING, Status.QUEUED)
+    return door.from_order(order, Status.CANCELLED, outcome="cancelled" if begun else None)
+
+
+def _already_finished(order: Order) -> Refusal:
+    return Refusal(ALREADY_FINISHED, f"order {order.id} is {order.status} already")

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from engine_api.problems import NOT_FOUND, Refusal
 from engine_common.orders import Event, Order
-from engine_common.store import reading
+from engine_common.store import creation, reading
+from engine_common.store.creation import KeyTaken
 from engine_common.store.pool import Connection
 
 _STATE_PAGE = 1000
@@ -57,6 +58,11 @@ class OrderBook:
         if order is None:
             raise unknown_order(order_id)
         return order
+
+    async def find_by_key(self, account: str, key: str, fingerprint: bytes) -> KeyTaken | None:
+        """Return the account's order that was created with this key, and whether the fingerprint is its own."""
+        async with self._lend() as connection:
+            return await creation.find_by_key(connection, account, key, fingerprint)
 
     async def history(self, account: str, order_id: UUID) -> list[Event]:
         """Return the events of the account's order, in order. Raises Refusal."""

@@ -23,3 +23,8 @@ class ApiSettings(BackendSettings):
         default=(),
         description="origins, separated by commas, whose pages may use the api from a browser; `*` allows every origin",
     )
+    engine_max_unfinished: int = Field(
+        default=200_000,
+        ge=1,
+        description="orders from `queued` to `submitted` beyond which no more are taken: creating answers 503",
+    )

@@ -44,18 +44,18 @@ async def create(connection: Connection, orders: Sequence[NewOrder]) -> list[Cre
 
 async def _taken(connection: Connection, order: NewOrder) -> Created | KeyTaken:
     if order.idempotency_key is not None:
-        taken = await find_by_key(connection, order.account, order.idempotency_key)
+        taken = await find_by_key(connection, order.account, order.idempotency_key, order.fingerprint)
         if taken is not None:
-            return KeyTaken(taken[0], same=taken[1] == order.fingerprint)
+            return taken
     # The row that was in the way is gone again (it was never committed): the same INSERT decides anew.
     return (await create(connection, [order]))[0]
 
 
-async def find_by_key(connection: Connection, account: str, key: str) -> tuple[Order, bytes] | None:
-    """Return the order that was created with this key, and the fingerprint of what was asked for."""
+async def find_by_key(connection: Connection, account: str, key: str, fingerprint: bytes) -> KeyTaken | None:
+    """Return the order that was created with this key, and whether the fingerprint is its own."""
     cursor = await connection.execute(statements.FIND_BY_KEY, {"account": account, "key": key})
     row = await cursor.fetchone()
-    return None if row is None else (as_order(row[1:]), row[0])
+    return None if row is None else KeyTaken(as_order(row[1:]), same=row[0] == fingerprint)
 
 
 def _row(order: NewOrder) -> dict[str, Any]:

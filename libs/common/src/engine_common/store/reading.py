@@ -100,3 +100,10 @@ async def read_new_wallet_orders(
     parameters = {"accounts": list(accounts), "wallets": list(wallets), "after": list(ids)}
     cursor = await connection.execute(statements.READ_NEW_WALLET_ORDERS, parameters)
     return await cursor.fetchall()
+
+
+async def count_unfinished(connection: Connection, at_most: int) -> int:
+    """Return how many orders are to be executed or being executed; not beyond `at_most`."""
+    cursor = await connection.execute(statements.COUNT_UNFINISHED, {"at_most": at_most}, prepare=True)
+    row = await cursor.fetchone()
+    return 0 if row is None else row[0]

@@ -250,7 +250,12 @@ FORGET_WORKER = "DELETE FROM workers WHERE id = %(worker_id)s"
 
 PING = "SELECT 1"
 
-COUNT_UNFINISHED = "SELECT count(*) FROM orders o WHERE o.queued_at IS NOT NULL AND o.finished_at IS NULL"
+# Only as far as it matters, so that an endless backlog does not make the counting endless too.
+COUNT_UNFINISHED = """
+SELECT count(*) FROM (
+    SELECT FROM orders o WHERE o.queued_at IS NOT NULL AND o.finished_at IS NULL LIMIT %(at_most)s
+) unfinished
+"""
 
 READ_DURABILITY = """
 SELECT current_setting('synchronous_commit'),

@@ -5,9 +5,11 @@ from typing import NamedTuple
 from uuid_utils.compat import uuid7
 
 from engine_api import measures
+from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.intake.idempotency import HEADER, fingerprint
 from engine_api.intake.order_body import OrderTerms
+from engine_api.order_book import OrderBook
 from engine_api.problems import KEY_REUSED, OUTCOME_UNKNOWN, Refusal
 from engine_common.errors import OutcomeUnknown
 from engine_common.live import Publisher
@@ -37,32 +39,57 @@ class Placed(NamedTuple):
 class Placement:
     """Stores new orders, and announces those that are to be executed."""
 
-    def __init__(self, inserts: Inserts, enqueuer: Enqueuer, publisher: Publisher) -> None:
+    def __init__(
+        self, inserts: Inserts, orders: OrderBook, enqueuer: Enqueuer, publisher: Publisher, backlog: Backlog
+    ) -> None:
         self._inserts = inserts
+        self._orders = orders
         self._enqueuer = enqueuer
         self._publisher = publisher
+        self._backlog = backlog
 
     async def place(self, account: str, terms: OrderTerms, key: str | None, status: Status) -> Placed:
         """Store an order that begins as `pending` or `queued`.
 
-        Raises Refusal (the key belongs to another order; the outcome is unknown) and StoreUnavailable (nothing stored).
+        Raises Refusal (the key belongs to another order; too many orders are unfinished; the outcome is unknown) and
+        StoreUnavailable (nothing stored).
         """
         context = tracing.current() or TraceContext.new()
         new = _new_order(account, terms, key, status, context)
+        if self._backlog.full and (known := await self._find(new)) is not None:
+            return _replayed(known)
         try:
-            result = await self._inserts.submit(new, within_s=OUTCOME_WITHIN_S)
+            result = await self._store(new)
         except OutcomeUnknown:
             raise _outcome_unknown(new) from None
         if isinstance(result, KeyTaken):
-            if not result.same:
-                raise Refusal(KEY_REUSED, f"the {HEADER} was used for another order, {result.order.id}")
-            return Placed(result.order, replayed=True)
+            return _replayed(result)
         measures.count_accepted(status)
         if status is Status.QUEUED:
             self._enqueuer.enqueue(new.id, context)
         event = Event(new.id, 1, EventType.STATUS, status, None, 1, result.at, {})
         self._publisher.publish(event, account, new.user_wallet)
         return Placed(_stored(new, result), replayed=False)
+
+    async def _store(self, new: NewOrder) -> Created | KeyTaken:
+        if new.status is not Status.QUEUED:
+            self._backlog.check()
+            return await self._inserts.submit(new, within_s=OUTCOME_WITHIN_S)
+        with self._backlog.admitting():
+            return await self._inserts.submit(new, within_s=OUTCOME_WITHIN_S)
+
+    async def _find(self, new: NewOrder) -> KeyTaken | None:
+        """Look for the order that an earlier request with the same key created: it is answered whatever the load."""
+        if new.idempotency_key is None:
+            return None
+        return await self._orders.find_by_key(new.account, new.idempotency_key, new.fingerprint)
+
+
+def _replayed(taken: KeyTaken) -> Placed:
+    """Return what the earlier request created. Raises Refusal when that was another order."""
+    if not taken.same:
+        raise Refusal(KEY_REUSED, f"the {HEADER} was used for another order, {taken.order.id}")
+    return Placed(taken.order, replayed=True)
 
 
 def _new_order(account: str, terms: OrderTerms, key: str | None, status: Status, context: TraceContext) -> NewOrder:

@@ -1,4 +1,4 @@
-"""Orders over HTTP: creating, executing, reading."""
+"""Orders over HTTP: creating, executing, cancelling, reading."""
 
 from typing import Any
 
@@ -42,6 +42,12 @@ async def execute(request: Request[State]) -> Response:
     """Queue a pending order."""
     order = await request.state["execution"].execute(DEFAULT_ACCOUNT, request.path_params["id"])
     return JsonResponse(order_document(order), 202, {"location": f"/api/orders/{order.id}"})
+
+
+async def cancel(request: Request[State]) -> Response:
+    """Cancel an order that has not been submitted."""
+    order = await request.state["execution"].cancel(DEFAULT_ACCOUNT, request.path_params["id"])
+    return JsonResponse(order_document(order))
 
 
 async def read(request: Request[State]) -> Response:

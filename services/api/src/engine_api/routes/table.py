@@ -22,6 +22,7 @@ def _placing(status: int) -> Operation:
             problems.INVALID_PARAMETER,
             problems.KEY_REUSED,
             problems.UNAVAILABLE,
+            problems.OVERLOADED,
             problems.OUTCOME_UNKNOWN,
         ),
         parameters=(parameters.IDEMPOTENCY_KEY,),
@@ -53,10 +54,24 @@ _EXECUTING = Operation(
         problems.ALREADY_FINISHED,
         problems.CONTENDED,
         problems.UNAVAILABLE,
+        problems.OVERLOADED,
         problems.OUTCOME_UNKNOWN,
     ),
     parameters=(parameters.ORDER_ID_IN_PATH,),
     headers=("Location",),
+)
+
+_CANCELLING = Operation(
+    answers={200: schemas.OrderDocument},
+    refusals=(
+        problems.NOT_FOUND,
+        problems.ALREADY_SUBMITTED,
+        problems.ALREADY_FINISHED,
+        problems.CONTENDED,
+        problems.UNAVAILABLE,
+        problems.OUTCOME_UNKNOWN,
+    ),
+    parameters=(parameters.ORDER_ID_IN_PATH,),
 )
 
 ROUTES: list[BaseRoute] = [
@@ -65,6 +80,7 @@ ROUTES: list[BaseRoute] = [
     ApiRoute("POST", "/api/orders", orders.create, _placing(201)),
     ApiRoute("GET", "/api/orders/{id:uuid}", orders.read, _reading(schemas.OrderDocument)),
     ApiRoute("POST", "/api/orders/{id:uuid}/execute", orders.execute, _EXECUTING),
+    ApiRoute("POST", "/api/orders/{id:uuid}/cancel", orders.cancel, _CANCELLING),
     ApiRoute("GET", "/api/orders/{id:uuid}/events", orders.history, _reading(schemas.History)),
     ApiRoute("GET", "/api/orders", orders.list_orders, _listing(parameters.WALLET)),
     ApiRoute(
