@@ -190,7 +190,7 @@ class Steady:
 class World:
     """One order and everything its execution touches."""
 
-    def __init__(self, order: Order | None = None, *, venues: Sequence[FakeVenue] = (), **policy: Any) -> None:
+    def __init__(self, order: Order | None = None, *, venues: Sequence[Any] = (), **policy: Any) -> None:
         now = VirtualClock().now()
         order = order or stored_order(state_since=now, created_at=now, updated_at=now)
         self.venues = venues or (FakeVenue("raydium"), FakeVenue("meteora", [quote("meteora", AMOUNT_OUT - 1)]))

@@ -161,3 +161,27 @@ async def test_a_dex_that_is_killed_and_comes_back_has_swapped_every_order_once(
             again.close()
     finally:
         dex.close()
+
+
+async def test_a_venue_that_is_dead_is_left_out_and_takes_part_again_by_itself(
+    start_worker: StartWorker, dex: MockDex, pool: Pool, redis_url: str
+) -> None:
+    """The other one goes on alone, and no order waits for the dead one's time-outs for long."""
+    await dex.set(quote_timeout_rate_raydium=1.0)
+    try:
+        worker = await start_worker()
+        ids = await place(pool, 40)
+        await announce(redis_url, ids)
+        await assert_swapped_once(dex, pool, ids)
+        assert {order.venue for order in await read_all(pool, ids)} == {"meteora"}
+        assert await worker.metric("engine_venue_circuits_open") == 1
+    finally:
+        await dex.set(quote_timeout_rate_raydium=0.0)
+
+    async def closed() -> bool:
+        ids = await place(pool, 1)
+        await announce(redis_url, ids)
+        await assert_swapped_once(dex, pool, ids)
+        return await worker.metric("engine_venue_circuits_open") == 0
+
+    await eventually(closed)

@@ -23,6 +23,9 @@ _waits = _meter.create_counter("engine.order.waits", description="Pauses because
 _recovered = _meter.create_counter("engine.orders.recovered", description="Orders taken over from another owner")
 _swept = _meter.create_counter("engine.orders.swept", description="Orders found by the sweep, not by a message")
 _batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
+_open_circuits = _meter.create_up_down_counter(
+    "engine.venue.circuits.open", description="Venues that are left out because they do not answer"
+)
 _quote_latency = _meter.create_histogram("engine.venue.quote.duration", unit="s", description="Latency of quotes")
 
 
@@ -66,6 +69,11 @@ def record_quote(venue: str, took_s: float, failure: Exception | None) -> None:
         return
     outcome = "ok" if failure is None else "no_liquidity" if isinstance(failure, NoLiquidity) else "unreachable"
     _quote_latency.record(took_s, {"venue": venue, "outcome": outcome})
+
+
+def record_circuit(venue: str, change: int) -> None:
+    """Record that a venue's circuit opened (1) or closed (-1)."""
+    _open_circuits.add(change, {"venue": venue})
 
 
 def observe_in_flight(in_flight: Callable[[], int]) -> None:
