@@ -2,6 +2,7 @@
 
 import gc
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -188,7 +189,10 @@ def _postgres_container() -> Iterator[str]:
         warnings.simplefilter("ignore")
         from testcontainers.community.postgres import PostgresContainer
 
-        container = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command("postgres -c max_connections=200")
+        # Of its own, so that services start on it with ENV=production too.
+        password = secrets.token_hex(8)
+        container = PostgresContainer(POSTGRES_IMAGE, password=password, driver=None)
+        container.with_command("postgres -c max_connections=200")
         if _memory_is_roomy():
             container.with_tmpfs_mount("/var/lib/postgresql")
         container.start()

@@ -19,8 +19,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UndecodableValue
 
+from engine_common import admission
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
@@ -125,10 +127,8 @@ class Settings(BaseSettings):
             raise SettingsError(_problems(cls, error)) from None
         except UndecodableValue as error:
             raise SettingsError([_undecodable(cls, error)]) from None
-        if settings.env == "production" and (defaulted := settings.development_defaults()):
-            raise SettingsError(
-                [f"{name} must be set when ENV=production: its default suits development only." for name in defaulted]
-            )
+        if settings.env == "production" and (reasons := settings.unfit_for_production()):
+            raise SettingsError(reasons)
         return settings
 
     def development_defaults(self) -> list[str]:
@@ -139,15 +139,45 @@ class Settings(BaseSettings):
             if name not in self.model_fields_set and _required_in_production(field)
         ]
 
+    def unfit_for_production(self) -> list[str]:
+        """Say in a sentence for each variable, naming it, why a production start is refused; subclasses add theirs."""
+        return [
+            f"{name} must be set when ENV=production: its default suits development only."
+            for name in self.development_defaults()
+        ]
+
 
 class DatabaseSettings(Settings):
     """What everything reads that stores orders."""
 
     database_url: DatabaseUrl = Field(
         default="postgresql://postgres@127.0.0.1:5432/postgres",
-        description="PostgreSQL, as a URL",
+        description="PostgreSQL, as a URL; in production `sslmode=require` or stricter unless it is on this machine",
         json_schema_extra={"required_in_production": True},
     )
+    allow_plaintext_database: bool = Field(
+        default=False,
+        description="with `ENV=production`, reach a remote PostgreSQL without TLS, because the network itself encrypts",
+    )
+
+    def unfit_for_production(self) -> list[str]:
+        """Add what is wrong with the database."""
+        try:
+            database = admission.parse_database_url(self.database_url)
+        except ValueError as error:
+            return [*super().unfit_for_production(), f"DATABASE_URL {error}: correct it."]
+        return [*super().unfit_for_production(), *self._unfit_database(database)]
+
+    def _unfit_database(self, database: Mapping[str, Any]) -> Iterator[str]:
+        if "database_url" not in self.model_fields_set:
+            return
+        if admission.is_well_known(database.get("user"), database.get("password")):
+            yield "DATABASE_URL has a password that everybody knows: give the database one of its own."
+        if admission.is_plaintext_and_remote(database) and not self.allow_plaintext_database:
+            yield (
+                "DATABASE_URL names a remote database without TLS: add sslmode=verify-full (or require), "
+                "or set ALLOW_PLAINTEXT_DATABASE=true if the network itself encrypts."
+            )
 
 
 class BackendSettings(DatabaseSettings):
@@ -158,6 +188,13 @@ class BackendSettings(DatabaseSettings):
         description="Redis or Valkey, as a URL",
         json_schema_extra={"required_in_production": True},
     )
+
+    def unfit_for_production(self) -> list[str]:
+        """Add what is wrong with Redis."""
+        reasons = super().unfit_for_production()
+        if admission.is_well_known(*admission.redis_credentials(self.redis_url)):
+            reasons.append("REDIS_URL has a password that everybody knows: give Redis one of its own.")
+        return reasons
 
 
 def load_or_exit(cls: type[S]) -> S:

@@ -32,12 +32,22 @@ class ProcessSettings(Settings):
         None, description="directory of the chain, which survives restarts; unset: a temporary one"
     )
     mock_dex_admin_token: SecretStr | None = Field(
-        None, description="bearer token of `/admin`; unset: there is no `/admin`"
+        None, description="bearer token of `/admin`; unset: there is no `/admin`; refused in production"
     )
     mock_dex_block_ms: int = Field(400, ge=1, le=3_600_000, description="ms from block to block")
     mock_dex_valid_blocks: int = Field(
         151, ge=1, le=10_000, description="how many blockhashes a transaction is valid for"
     )
+
+    def unfit_for_production(self) -> list[str]:
+        """Add what is open that production has no use for."""
+        reasons = super().unfit_for_production()
+        if self.mock_dex_admin_token is not None:
+            reasons.append(
+                "MOCK_DEX_ADMIN_TOKEN must not be set when ENV=production: it opens /admin, which changes prices, "
+                "delays and faults at run time."
+            )
+        return reasons
 
     def tuning(self) -> Tuning:
         """Return latencies and faults as set."""
