@@ -235,8 +235,23 @@ async def test_a_stopped_engine_has_ended_every_coroutine() -> None:
 
 
 @in_virtual_time
+async def test_what_a_stopping_engine_was_claiming_is_carried_while_there_is_time() -> None:
+    """It is owned, so nobody else could begin with it."""
+    orders = Orders(5, takes_s=2)
+    engine = orders.engine()
+    waiting = accepting(engine, list(orders.free))
+    await settle()
+    stopping = asyncio.create_task(engine.stop(within_s=10))
+    await waiting
+    assert await started(orders, 5)
+    orders.finish(5)
+    await stopping
+    assert asyncio.get_running_loop().time() < 3
+
+
+@in_virtual_time
 async def test_a_stopping_engine_takes_nothing_more() -> None:
-    """Neither by message, nor by sweep, nor by comparison, nor from a claim that was under way."""
+    """Neither by message, nor by sweep, nor by comparison, nor from a claim that is answered when it has stopped."""
     orders = Orders(30, takes_s=2)
     engine = orders.engine(max_in_flight=10)
     waiting = accepting(engine, orders.free[:20])

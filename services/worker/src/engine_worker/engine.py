@@ -51,7 +51,8 @@ class Engine:
         self._sweeping = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._stopped = False
 
     @property
     def in_flight(self) -> int:
@@ -61,7 +62,7 @@ class Engine:
     @property
     def room(self) -> int:
         """How many more orders may be claimed."""
-        return 0 if self._stopping.is_set() else max(0, self._max_in_flight - self.in_flight - self._sweeping)
+        return 0 if self._stopping else max(0, self._max_in_flight - self.in_flight - self._sweeping)
 
     async def accept(self, ids: Sequence[UUID], woken_by: str | None) -> None:
         """Claim and start the orders, in slices as room appears; return when all were, or the engine stops.
@@ -69,7 +70,7 @@ class Engine:
         What a stopping engine leaves is found by another worker's sweep.
         """
         waiting = list(ids)
-        while waiting and not self._stopping.is_set():
+        while waiting and not self._stopping:
             if not self.room:
                 self._room.clear()
                 await self._room.wait()
@@ -91,7 +92,8 @@ class Engine:
     async def carry(self, order: Order, woken_by: str | None = None) -> None:
         """Execute the order, unless this or a later lease of it is carried already; an earlier one is ended first.
 
-        A stopping engine starts nothing: what it still claims is released with the rest.
+        What a stopping engine had already asked for is carried like the rest, for as long as it has: nobody else can
+        until it is released. Once it has stopped nothing is started any more.
         """
         # In a loop: while the earlier one ends, the same lease may come from another side and be carried.
         while (carried := self._carried.get(order.id)) is not None:
@@ -99,7 +101,7 @@ class Engine:
                 return
             carried.task.cancel()
             await asyncio.wait((carried.task,))
-        if self._stopping.is_set():
+        if self._stopped:
             return
         task = asyncio.get_running_loop().create_task(run_in_trace(self._make_execution(order), woken_by))
         self._carried[order.id] = _Carried(order.lease_epoch, task)
@@ -141,7 +143,7 @@ class Engine:
 
     async def stop(self, within_s: float) -> None:
         """Take nothing more, let what is carried finish in the given time, and end the rest."""
-        self._stopping.set()
+        self._stopping = True
         self._room.set()
         deadline = asyncio.get_running_loop().time() + within_s
         while self.in_flight and (left := deadline - asyncio.get_running_loop().time()) > 0:
@@ -151,6 +153,7 @@ class Engine:
                     await self._room.wait()
             except TimeoutError:
                 break
+        self._stopped = True
         tasks = [carried.task for carried in self._carried.values()]
         for task in tasks:
             task.cancel()
