@@ -1,6 +1,7 @@
 """PostgreSQL that hangs or died unseen: nobody waits for it beyond the deadline, and nobody gets a dead connection."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 
 import psycopg
@@ -32,6 +33,22 @@ async def test_an_answer_that_does_not_come_in_time_is_trouble(stalling: tuple[S
     with pytest.raises(psycopg.OperationalError):
         async with answering(pool, within_s=WITHIN_S) as connection:
             await connection.execute("SELECT 1")
+
+
+async def test_a_connection_that_was_hung_up_keeps_its_descriptor_until_it_is_let_go(
+    stalling: tuple[StallingProxy, Pool],
+) -> None:
+    """Its user's event loop still watches the number: another connection must not get it meanwhile."""
+    _, pool = stalling
+    async with answering(pool, within_s=0) as connection:
+        descriptor = connection.pgconn.socket
+        await asyncio.sleep(0.05)
+        with socket.socket() as other:
+            assert other.fileno() != descriptor
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("SELECT 1")
+    async with answering(pool) as connection:
+        assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
 
 
 async def test_a_flush_to_a_peer_that_hangs_is_repeated_over_another_connection(

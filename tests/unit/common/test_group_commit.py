@@ -136,6 +136,18 @@ async def test_a_flush_whose_connection_broke_is_repeated_unchanged(loss: Except
 
 
 @in_virtual_time
+async def test_an_outage_is_spoken_of_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """Not with every repetition: a minute of it is a handful of lines."""
+    database = Database()
+    database.down = True
+    submitted = asyncio.create_task(database.commit().submit("a"))
+    await asyncio.sleep(60)
+    database.down = False
+    await submitted
+    assert 5 <= caplog.text.count("PostgreSQL did not answer") <= 7
+
+
+@in_virtual_time
 async def test_another_error_of_the_database_reaches_whoever_waits_and_leaves_the_rest_working() -> None:
     """A statement that is wrong in itself must not be repeated for ever."""
     database = Database()

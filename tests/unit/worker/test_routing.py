@@ -77,6 +77,11 @@ def test_the_first_routes_minimum_is_the_floor_where_the_user_gave_none() -> Non
     assert choose(stored_order(), answers(quote("raydium", 1_000, 995), DRY)).floor == 995
 
 
+def test_a_floor_is_never_nothing() -> None:
+    """With 100 % of slippage a venue's minimum is 0; a swap that pays nothing must fail on the chain all the same."""
+    assert choose(stored_order(slippage_bps=10_000), answers(quote("raydium", 1_000, 0), DRY)).floor == 1
+
+
 def test_the_users_floor_holds_instead_of_the_routes() -> None:
     """Higher or lower than the venue's own minimum."""
     for floor in (1, 999, 1_000):

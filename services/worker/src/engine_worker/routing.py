@@ -39,7 +39,8 @@ def choose(order: Order, answers: Sequence[Answer]) -> Route:
     if not quotes:
         raise _why_not(answers)
     best = max(quotes, key=lambda quote: quote.amount_out)
-    floor = best.minimum_out if order.min_amount_out is None else order.min_amount_out
+    # A slippage of 100 % allows anything but nothing: a swap that pays nothing is never what was asked for.
+    floor = max(1, best.minimum_out) if order.min_amount_out is None else order.min_amount_out
     if best.amount_out < floor:
         token = order.output_token
         raise SlippageExceeded(

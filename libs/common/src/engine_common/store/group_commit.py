@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _REPEAT_AFTER_S = 0.2
+_COMPLAIN_EVERY_S = 10.0
 
 _READ_ONLY = "25006"  # a former primary, until the pool finds the new one
 
@@ -90,6 +91,7 @@ class GroupCommit(Generic[Item, Result]):
         self._on_flush = on_flush
         self._waiting: list[_Entry[Item, Result]] = []
         self._flusher: asyncio.Task[None] | None = None
+        self._silent_until = float("-inf")
 
     async def submit(self, item: Item, *, within_s: float | None = None) -> Result:
         """Return the item's result once it is committed.
@@ -140,11 +142,19 @@ class GroupCommit(Generic[Item, Result]):
                     batch, self._waiting = self._waiting, []
                 _fail(batch, error)
                 return []
-            log.warning("PostgreSQL did not answer, trying again: %s", str(error).strip() or type(error).__name__)
+            self._complain(error)
             await asyncio.sleep(_REPEAT_AFTER_S)
             self._waiting = [entry for entry in self._waiting if entry.wanted]
             return [entry for entry in batch if entry.wanted]
         return []
+
+    def _complain(self, error: Exception) -> None:
+        """Say that PostgreSQL does not answer, now and then: an outage is one event, not five a second."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _COMPLAIN_EVERY_S
+            reason = str(error).strip() or type(error).__name__
+            log.warning("PostgreSQL did not answer, repeating %s until it does: %s", self._name, reason)
 
     def _take(self) -> list[_Entry[Item, Result]]:
         batch: dict[Hashable, _Entry[Item, Result]] = {}

@@ -1,9 +1,11 @@
 """Connections to PostgreSQL: autocommit, with every time-out that keeps a stalled peer from holding anything."""
 
 import asyncio
+import contextlib
+import os
 import select
+import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -63,19 +65,29 @@ def with_driver(database_url: str) -> str:
 _ANSWER_WITHIN_S = 7.0
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def answering(pool: Pool, *, within_s: float = _ANSWER_WITHIN_S) -> AsyncGenerator[Connection]:
-    """Lend a connection that is closed under its user, who then gets OperationalError, when no answer comes in time.
+    """Lend a connection that ends under its user, who then gets OperationalError, when no answer comes in time.
 
     Raises psycopg_pool.PoolTimeout when there is none to lend.
     """
     connection = await _borrow(pool)
-    deadline = asyncio.get_running_loop().call_later(within_s, connection.pgconn.finish)
+    deadline = asyncio.get_running_loop().call_later(within_s, _hang_up, connection)
     try:
         yield connection
     finally:
         deadline.cancel()
         await pool.putconn(connection)
+
+
+def _hang_up(connection: Connection) -> None:
+    """Let the user of the connection read its end.
+
+    Its descriptor stays open until the user has let go of it: closed here, while the event loop watches it, its number
+    could be another connection's already.
+    """
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as peer:
+        peer.shutdown(socket.SHUT_RDWR)
 
 
 async def _borrow(pool: Pool) -> Connection:
