@@ -13,7 +13,7 @@ from engine_common.store.door import Move, Moved, SignedSwap, from_order
 from engine_common.telemetry import tracing
 from engine_common.transitions import Status
 from engine_worker import measurements
-from engine_worker.handlers import HANDLERS, Tools
+from engine_worker.handlers import Tools
 from engine_worker.ports import Clock, EventSink, Randomness, Store
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Execution:
         order = self.order
         try:
             with tracing.span(order.status.value, attributes={"order.attempt": order.attempt}):
-                move = await HANDLERS[order.status](order, self._swap, self._tools)
+                move = await self._tools.handlers[order.status](order, self._swap, self._tools)
         except Unreachable as error:
             if not self._out_of_patience():
                 await self._wait(error)

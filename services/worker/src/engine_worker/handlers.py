@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Everything a handler may touch."""
+    """Everything a handler may touch, and the handlers themselves."""
 
     clock: Clock
     store: Store
@@ -32,6 +32,7 @@ class Tools:
     chain: Chain
     signer: Signer
     confirmations: Confirmations
+    handlers: Mapping[Status, "Handler"] = field(default_factory=lambda: HANDLERS)
 
 
 Handler = Callable[[Order, SignedSwap | None, Tools], Awaitable[Move]]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 from uuid import UUID
 
@@ -10,37 +11,40 @@ from engine_common.orders import Order
 from engine_common.store import claims, door, reading
 from engine_common.store.door import Move, Moved, SignedSwap
 from engine_common.store.group_commit import GroupCommit
-from engine_common.store.pool import TROUBLE, Connection, Pool, answering
+from engine_common.store.pool import TROUBLE, Connection
 from engine_worker import measurements
 from engine_worker.ports import EventSink
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+Lend = Callable[[], AbstractAsyncContextManager[Connection]]
 
 _READ_AGAIN_AFTER_S = 0.5
 
 
 class OrderStore:
-    """PostgreSQL for one worker; `heart` is a pool of its own, so that no load delays the heartbeat."""
+    """PostgreSQL for one worker; the heart has connections of its own, so that no load delays the heartbeat."""
 
-    def __init__(self, pool: Pool, heart: Pool, worker_id: UUID, host: str, lease_s: float, events: EventSink) -> None:
-        self._pool = pool
-        self._heart = heart
+    def __init__(
+        self, lend: Lend, lend_to_heart: Lend, worker_id: UUID, host: str, lease_s: float, events: EventSink
+    ) -> None:
+        self._lend = lend
+        self._lend_to_heart = lend_to_heart
         self._worker_id = worker_id
         self._host = host
         self._lease_s = lease_s
         self._events = events
         self._moves = GroupCommit[Move, Moved | None](
             "moves",
-            lambda: answering(pool),
+            lend,
             door.move,
             key=lambda move: move.order_id,
             on_flush=lambda moves: measurements.record_batch("move", len(moves)),
         )
         self._claims = GroupCommit[UUID, Order | None](
             "claims",
-            lambda: answering(pool),
+            lend,
             self._claim_batch,
             key=lambda order_id: order_id,
             on_flush=lambda ids: measurements.record_batch("claim", len(ids)),
@@ -61,7 +65,7 @@ class OrderStore:
 
     async def sweep(self, room: int) -> list[Order]:
         """Take up to `room` orders that nobody executes."""
-        async with answering(self._pool) as connection:
+        async with self._lend() as connection:
             orders = await claims.sweep(connection, self._worker_id, room, self._lease_s)
         self._take_over(orders)
         measurements.record_swept(len(orders))
@@ -77,7 +81,7 @@ class OrderStore:
 
     async def read_owned(self) -> dict[UUID, int]:
         """Return the unfinished orders that are this worker's and due, with their epochs."""
-        async with answering(self._pool) as connection:
+        async with self._lend() as connection:
             return await claims.read_owned(connection, self._worker_id)
 
     async def read_own(self, order_id: UUID) -> Order | None:
@@ -91,7 +95,7 @@ class OrderStore:
     async def _until_answered(self, read: Callable[[Connection], Awaitable[Answer]]) -> Answer:
         while True:
             try:
-                async with answering(self._pool) as connection:
+                async with self._lend() as connection:
                     return await read(connection)
             except TROUBLE as error:
                 log.warning("PostgreSQL did not answer, reading again: %s", error)
@@ -99,14 +103,14 @@ class OrderStore:
 
     async def beat(self) -> None:
         """Say that this worker lives."""
-        async with answering(self._heart) as connection:
+        async with self._lend_to_heart() as connection:
             await claims.beat(connection, self._worker_id, self._host)
 
     async def sign_off(self) -> int:
         """Write what is still to be written, give up what is left, and return how many orders that were."""
         await self._moves.close()
         await self._claims.close()
-        async with answering(self._pool) as connection:
+        async with self._lend() as connection:
             released = await claims.release(connection, self._worker_id)
             await claims.sign_off(connection, self._worker_id)
             await claims.forget_dead_workers(connection)

@@ -52,7 +52,12 @@ class WorkerProcess:
         self._heart = open_pool(settings.database_url, size=1, name="worker-heartbeat")
         self._events = live.Publisher(live.connect(settings.redis_url))
         self._store = OrderStore(
-            self._pool, self._heart, uuid.uuid4(), socket.gethostname(), settings.engine_lease_s, self._events
+            lambda: answering(self._pool),
+            lambda: answering(self._heart),
+            uuid.uuid4(),
+            socket.gethostname(),
+            settings.engine_lease_s,
+            self._events,
         )
         self._heartbeat = Heartbeat(self._store.beat, self._clock, settings.engine_lease_s)
         self._policy = RetryPolicy(settings.engine_max_attempts, settings.engine_retry_base_ms, settings.patience_s)
