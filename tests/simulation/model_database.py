@@ -1,0 +1,363 @@
+"""What the statements of `engine_common.store` do to the tables, in memory; `test_model_database.py` proves it right."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg import errors
+
+from engine_common.orders import Order
+from engine_common.store import statements
+
+Parameters = Mapping[str, Any]
+
+_OVERDUE = timedelta(seconds=1)
+_FORGOTTEN = timedelta(hours=1)
+_FINISHED = ("confirmed", "failed", "cancelled")
+
+
+@dataclass(slots=True)
+class OrderRow:
+    """A row of `orders`."""
+
+    id: UUID
+    account: str
+    type: str
+    token_in: str
+    token_out: str
+    amount_in: int
+    slippage_bps: int
+    min_amount_out: int | None
+    user_wallet: str
+    status: str
+    traceparent: str
+    fingerprint: bytes
+    idempotency_key: str | None
+    state_since: datetime
+    created_at: datetime
+    updated_at: datetime
+    queued_at: datetime | None
+    version: int = 1
+    attempt: int = 1
+    venue: str | None = None
+    pool: str | None = None
+    routing: str | None = None
+    amount_out: int | None = None
+    tx_hash: str | None = None
+    error_code: str | None = None
+    error_reason: str | None = None
+    worker_id: UUID | None = None
+    lease_epoch: int = 0
+    not_before: datetime | None = None
+    finished_at: datetime | None = None
+
+    def columns(self) -> tuple[Any, ...]:
+        """Return the columns of engine_common.orders.Order."""
+        return tuple(getattr(self, name) for name in _ORDER_COLUMNS)
+
+
+_ORDER_COLUMNS = [column.name for column in fields(Order)]
+
+
+@dataclass(slots=True)
+class EventRow:
+    """A row of `order_events`."""
+
+    order_id: UUID
+    seq: int
+    type: str
+    status: str
+    previous_status: str | None
+    attempt: int
+    at: datetime
+    data: Any
+
+
+@dataclass(slots=True)
+class AttemptRow:
+    """A row of `attempts`."""
+
+    order_id: UUID
+    attempt: int
+    signature: str | None
+    signed_transaction: bytes | None
+    last_valid_block_height: int | None
+    floor: int | None
+    outcome: str | None = None
+    reason: str | None = None
+
+
+class ModelDatabase:
+    """The four tables; each method is one statement, which either happens as a whole or raises psycopg's error."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self.orders: dict[UUID, OrderRow] = {}
+        self.events: dict[UUID, list[EventRow]] = {}
+        self.attempts: dict[tuple[UUID, int], AttemptRow] = {}
+        self.signatures: dict[str, AttemptRow] = {}
+        self.beats: dict[UUID, datetime] = {}
+        self._statements: Mapping[str, Callable[[Parameters], tuple[list[tuple[Any, ...]], int]]] = {
+            statements.CREATE: _rows(self._create),
+            statements.FIND_CREATED: _rows(self._find_created),
+            statements.FIND_BY_KEY: _rows(self._find_by_key),
+            statements.MOVE: _rows(self._move),
+            statements.CLAIM: _rows(self._claim),
+            statements.SWEEP: _rows(self._sweep),
+            statements.READ_OWNED: _rows(self._read_owned),
+            statements.READ_OWN: _rows(self._read_own),
+            statements.READ_ORDER: _rows(self._read_order),
+            statements.READ_ATTEMPT: _rows(self._read_attempt),
+            statements.READ_EVENTS: _rows(self._read_events),
+            statements.RELEASE: self._release,
+            statements.BEAT: _rows(self._beat),
+            statements.FORGET_WORKER: _rows(self._forget_worker),
+            statements.FORGET_WORKERS: _rows(self._forget_workers),
+        }
+
+    def execute(self, statement: str, parameters: Parameters) -> tuple[list[tuple[Any, ...]], int]:
+        """Carry out one of the engine's statements; return its rows and their number, or that of rows written."""
+        return self._statements[statement](parameters)
+
+    # --- What observers of a simulation override or hear ---------------------------------------------------------
+
+    def fits(self, row: OrderRow, move: Parameters) -> bool:
+        """Tell whether the compare-and-set of a move finds the row."""
+        return (row.version, row.status, row.lease_epoch) == (move["version"], move["source"], move["epoch"])
+
+    def on_missed(self, row: OrderRow | None, move: Parameters) -> None:
+        """Hear of a move that found no row."""
+
+    def on_moved(self, row: OrderRow, move: Parameters) -> None:
+        """Hear of a move that was carried out; `row` is as the move left it."""
+
+    def on_claimed(self, row: OrderRow) -> None:
+        """Hear of a claim."""
+
+    # --- Creating and reading ------------------------------------------------------------------------------------
+
+    def _create(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        created: list[tuple[Any, ...]] = []
+        for order in orjson.loads(parameters["orders"]):
+            order_id = UUID(order["id"])
+            key = order["idempotency_key"]
+            if order_id in self.orders or (key is not None and self._by_key(order["account"], key)):
+                continue
+            now = self._now()
+            order |= {"id": order_id, "fingerprint": _bytes(order["fingerprint"])}
+            times = {"state_since": now, "created_at": now, "updated_at": now}
+            row = OrderRow(**order, **times, queued_at=now if order["status"] == "queued" else None)
+            self.orders[order_id] = row
+            self.events[order_id] = [EventRow(order_id, 1, "status", row.status, None, 1, now, {})]
+            created.append((order_id, now))
+        return created
+
+    def _by_key(self, account: str, key: str) -> OrderRow | None:
+        found = (row for row in self.orders.values() if (row.account, row.idempotency_key) == (account, key))
+        return next(found, None)
+
+    def _find_created(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        ids = set(parameters["ids"])
+        return [(row.id, row.created_at) for row in self.orders.values() if row.id in ids]
+
+    def _find_by_key(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        row = self._by_key(parameters["account"], parameters["key"])
+        return [(row.fingerprint, *row.columns())] if row else []
+
+    def _read_order(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        row = self.orders.get(parameters["id"])
+        return [row.columns()] if row and row.account == parameters["account"] else []
+
+    def _read_own(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        row = self.orders.get(parameters["id"])
+        return [row.columns()] if row and row.worker_id == parameters["worker_id"] else []
+
+    def _read_attempt(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        row = self.attempts.get((parameters["id"], parameters["attempt"]))
+        if row is None or row.signature is None:
+            return []
+        return [(row.signature, row.signed_transaction, row.last_valid_block_height)]
+
+    def _read_events(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        found = [event for event in self.events.get(parameters["id"], []) if event.seq > parameters["after"]]
+        return [tuple(getattr(event, name) for name in EventRow.__slots__) for event in found]
+
+    # --- The one door --------------------------------------------------------------------------------------------
+
+    def _move(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        now = self._now()
+        moving: list[tuple[OrderRow, dict[str, Any]]] = []
+        for move in sorted(orjson.loads(parameters["moves"]), key=lambda move: move["id"]):
+            row = self.orders.get(UUID(move["id"]))
+            if row is not None and self.fits(row, move):
+                moving.append((row, move))
+            else:
+                self.on_missed(row, move)
+        signing: set[str] = set()
+        for row, move in moving:
+            self._check_order(row, move)
+            self._check_attempts(row, move, signing)
+        for row, move in moving:
+            self._carry_out(row, move, now)
+            self.on_moved(row, move)
+        return [(row.id, row.version, row.updated_at) for row, _ in moving]
+
+    def _check_order(self, row: OrderRow, move: Parameters) -> None:
+        """Refuse what the CHECKs on `orders` refuse."""
+        target = move["target"]
+        floor = row.min_amount_out if row.min_amount_out is not None else move.get("floor")
+        paid = move.get("amount_out")
+        signature = move.get("signature") or row.tx_hash
+        if (
+            (floor is not None and floor < 0)
+            or (paid is not None and paid <= 0)
+            or move["attempt"] <= 0
+            or (target == "confirmed" and (signature is None or paid is None))
+            or (target == "failed" and move.get("error_code") is None)
+        ):
+            raise errors.CheckViolation(f"order {row.id} cannot become {target} like that")
+
+    def _check_attempts(self, row: OrderRow, move: Parameters, signing: set[str]) -> None:
+        """Refuse what `attempts` refuses: its keys, its CHECKs and its trigger."""
+        signature = move.get("signature")
+        if move["target"] == "submitted":
+            floor = row.min_amount_out if row.min_amount_out is not None else move.get("floor")
+            if floor is None:
+                raise errors.CheckViolation(f"attempt {move['attempt']} of order {row.id} has no floor")
+            known = signature in self.signatures or signature in signing
+            if known or (row.id, move["attempt"]) in self.attempts:
+                raise errors.UniqueViolation(f"attempt {move['attempt']} of order {row.id} is there already")
+            signing.add(str(signature))
+        ended = self.attempts.get((row.id, _attempt_left(move)))
+        if move.get("outcome") is not None and ended is not None and ended.outcome is not None:
+            raise errors.RaiseException(f"attempt {ended.attempt} of order {row.id} is written once")
+
+    def _carry_out(self, row: OrderRow, move: Parameters, now: datetime) -> None:
+        target, retrying = move["target"], move["target"] == "routing"
+        row.status = target
+        row.version += 1
+        row.attempt = move["attempt"]
+        row.venue = None if retrying else move.get("venue") or row.venue
+        row.pool = None if retrying else move.get("pool") or row.pool
+        row.routing = None if retrying else move.get("routing") or row.routing
+        row.tx_hash = None if retrying else move.get("signature") or row.tx_hash
+        if row.min_amount_out is None:
+            row.min_amount_out = move.get("floor")
+        row.amount_out = move.get("amount_out")
+        row.error_code, row.error_reason = move.get("error_code"), move.get("error_reason")
+        delay_ms = move.get("delay_ms")
+        row.not_before = None if delay_ms is None else now + timedelta(milliseconds=delay_ms)
+        row.state_since = row.updated_at = now
+        if target == "queued":
+            row.queued_at = now
+        if target in _FINISHED:
+            row.finished_at = now
+        event = EventRow(row.id, row.version, move["type"], target, move["source"], row.attempt, now, move["data"])
+        self._write_event(event)
+        self._write_attempts(row, move)
+
+    def _write_event(self, event: EventRow) -> None:
+        history = self.events[event.order_id]
+        if any(written.seq == event.seq for written in history[-2:]):
+            raise errors.UniqueViolation(f"event {event.seq} of order {event.order_id} is there already")
+        history.append(event)
+
+    def _write_attempts(self, row: OrderRow, move: Parameters) -> None:
+        if move["target"] == "submitted":
+            transaction, height = _bytes(move["signed_transaction"]), move["last_valid_block_height"]
+            begun = AttemptRow(row.id, row.attempt, move["signature"], transaction, height, row.min_amount_out)
+            self.attempts[row.id, row.attempt] = self.signatures[move["signature"]] = begun
+        outcome = move.get("outcome")
+        if outcome is not None:
+            key = (row.id, _attempt_left(move))
+            ended = self.attempts.setdefault(key, AttemptRow(*key, None, None, None, None))
+            ended.outcome, ended.reason = outcome, move.get("outcome_reason")
+
+    # --- Ownership -----------------------------------------------------------------------------------------------
+
+    def _unfinished(self, row: OrderRow) -> bool:
+        return row.queued_at is not None and row.finished_at is None
+
+    def _due(self, row: OrderRow) -> bool:
+        return row.not_before is None or row.not_before <= self._now()
+
+    def recoverable(self, row: OrderRow, lease_s: float) -> bool:
+        """Tell whether the order is to be executed, due, and not owned by a worker whose heart beats."""
+        if not (self._unfinished(row) and self._due(row)):
+            return False
+        beat = None if row.worker_id is None else self.beats.get(row.worker_id)
+        return beat is None or beat <= self._now() - timedelta(seconds=lease_s)
+
+    def _claim(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        wanted = sorted({order_id for order_id in parameters["ids"] if order_id in self.orders})
+        rows = [self.orders[order_id] for order_id in wanted]
+        return self._take([row for row in rows if self.recoverable(row, parameters["lease_s"])], parameters)
+
+    def _sweep(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        overdue = self._now() - _OVERDUE
+        rows = [
+            row
+            for _, row in sorted(self.orders.items())
+            if (row.lease_epoch > 0 or row.state_since < overdue) and self.recoverable(row, parameters["lease_s"])
+        ]
+        return self._take(rows[: parameters["room"]], parameters)
+
+    def _take(self, rows: Sequence[OrderRow], parameters: Parameters) -> list[tuple[Any, ...]]:
+        now = self._now()
+        for row in rows:
+            row.worker_id = parameters["worker_id"]
+            row.version += row.lease_epoch > 0
+            row.lease_epoch += 1
+            row.updated_at = now
+            if row.lease_epoch > 1:
+                self._write_event(EventRow(row.id, row.version, "recovered", row.status, None, row.attempt, now, {}))
+            self.on_claimed(row)
+        return [row.columns() for row in rows]
+
+    def _read_owned(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        owner = parameters["worker_id"]
+        rows = (row for row in self.orders.values() if row.worker_id == owner)
+        return [(row.id, row.lease_epoch) for row in rows if self._unfinished(row) and self._due(row)]
+
+    def _release(self, parameters: Parameters) -> tuple[list[tuple[Any, ...]], int]:
+        owner = parameters["worker_id"]
+        rows = [row for row in self.orders.values() if row.worker_id == owner and self._unfinished(row)]
+        for row in rows:
+            row.worker_id = None
+            row.lease_epoch += 1
+        return [], len(rows)
+
+    def _beat(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        self.beats[parameters["worker_id"]] = self._now()
+        return []
+
+    def _forget_worker(self, parameters: Parameters) -> list[tuple[Any, ...]]:
+        self.beats.pop(parameters["worker_id"], None)
+        return []
+
+    def _forget_workers(self, parameters: Parameters) -> list[tuple[Any, ...]]:  # noqa: ARG002 - every statement has them
+        oldest = self._now() - _FORGOTTEN
+        self.beats = {worker: beat for worker, beat in self.beats.items() if beat >= oldest}
+        return []
+
+
+def _rows(
+    statement: Callable[[Parameters], list[tuple[Any, ...]]],
+) -> Callable[[Parameters], tuple[list[tuple[Any, ...]], int]]:
+    def execute(parameters: Parameters) -> tuple[list[tuple[Any, ...]], int]:
+        rows = statement(parameters)
+        return rows, len(rows)
+
+    return execute
+
+
+def _attempt_left(move: Parameters) -> int:
+    """Return the attempt that a move with an outcome ends."""
+    return move["attempt"] - (move["type"] == "retrying")
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("\\x"))

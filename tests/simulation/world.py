@@ -1,0 +1,334 @@
+"""One schedule, run: workers over one database and one chain, the client's api, and the faults of a plan."""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from engine_common.store import creation
+from engine_common.transitions import EXECUTABLE, Status
+from simulation.adapters import no_liquidity
+from simulation.client import Client
+from simulation.model_chain import ModelChain, Swap
+from simulation.model_connection import ModelConnection
+from simulation.model_database import OrderRow
+from simulation.oracle import judge
+from simulation.plan import Behind, Blow, BrokenCall, Cancel, Message, Outage, Plan, PlannedOrder, Point
+from simulation.wire import Wire, describe
+from simulation.worker import Make, SimulatedWorker
+from support.orders import new_order
+
+# Far beyond what any plan's faults and the engine's patience add up to.
+STUCK_AFTER_S = 90.0
+# After everything has ended what was held up still comes, and must change nothing.
+_AFTERMATH_S = 0.3
+_MESSAGE_TAKES_S = 0.01
+
+CallKey = tuple[str, str, int]
+
+
+class Told(NamedTuple):
+    """A line of a history: seconds, who, and what."""
+
+    at: float
+    who: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.at:8.3f} s  {self.who:<9} {self.what}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a schedule ended: what was wrong, what was met on the way, and how long it took in simulated time."""
+
+    violations: list[str]
+    counts: Counter[str]
+    calls: dict[tuple[str, str], int]
+    took_s: float
+    history: list[Told]
+
+
+class World:
+    """Everything of one schedule."""
+
+    def __init__(self, plan: Plan, make: Make, *, tell: bool = False) -> None:
+        self.plan = plan
+        self.loop = asyncio.get_running_loop()
+        self.history: list[Told] | None = [] if tell else None
+        self.counts: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.calls: dict[tuple[str, str], int] = defaultdict(int)
+        self.acting = "nobody"
+        self.chain = ModelChain(plan, self.counts)
+        self.database = make.database(self)
+        self._make = make
+        self._ids = [UUID(int=(plan.seed << 32 | number) + 1) for number in range(len(plan.orders))]
+        self._numbers = {order_id: number for number, order_id in enumerate(self._ids)}
+        self._workers: list[SimulatedWorker | None] = [None] * plan.workers
+        self._lives = [0] * plan.workers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unfinished = len(plan.orders)
+        self._finished = self.loop.create_future()
+        self._busy_until = 0.0
+        self._answers = 0
+        self._sort_faults()
+
+    def _sort_faults(self) -> None:
+        self.broken: dict[CallKey, BrokenCall] = {}
+        self._blows: dict[tuple[CallKey, str], list[Blow]] = defaultdict(list)
+        self._timed_blows: list[Blow] = []
+        self._outages: list[Outage] = []
+        self._behind: list[Behind] = []
+        self._messages: dict[int, Message] = {}
+        self._cancels: list[Cancel] = []
+        for fault in self.plan.faults:
+            if isinstance(fault, BrokenCall):
+                self.broken.setdefault((fault.who, fault.call, fault.nth), fault)
+            elif isinstance(fault, Blow):
+                if isinstance(fault.at, Point):
+                    key = (f"worker {fault.worker}", fault.at.call, fault.at.nth)
+                    self._blows[key, fault.at.phase].append(fault)
+                else:
+                    self._timed_blows.append(fault)
+            elif isinstance(fault, Outage):
+                self._outages.append(fault)
+            elif isinstance(fault, Behind):
+                self._behind.append(fault)
+            elif isinstance(fault, Message):
+                self._messages.setdefault(fault.order, fault)
+            elif isinstance(fault, Cancel):
+                self._cancels.append(fault)
+
+    # --- Running -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> Outcome:
+        """Let everything happen until all orders are finished, or should long have been."""
+        client = Client(Wire(self, "api", 0), self.database)
+        for slot in range(self.plan.workers):
+            self._start(slot)
+        for blow in self._timed_blows:
+            self.loop.call_later(blow.at, self._strike, blow)
+        for number, planned in enumerate(self.plan.orders):
+            self.loop.call_later(planned.at, self._place, number, planned, client)
+        self._client = client
+        with _hearing(self.violations):
+            try:
+                async with asyncio.timeout(STUCK_AFTER_S):
+                    await self._finished
+            except TimeoutError:
+                self.violate(f"after {STUCK_AFTER_S:g} s of simulated time something is stuck: {self._stuck()}")
+            await asyncio.sleep(max(self._busy_until - self.loop.time(), 0) + _AFTERMATH_S)
+        self.violations += judge(self)
+        return Outcome(self.violations, self.counts, dict(self.calls), self.loop.time(), self.history or [])
+
+    def _start(self, slot: int) -> None:
+        self._lives[slot] += 1
+        worker = SimulatedWorker(self, f"worker {slot}", self._lives[slot], self._make)
+        self._workers[slot] = worker
+        self.tell(worker.wire.name, "starts")
+        self.spawn(worker.start())
+
+    def spawn(self, coroutine: object) -> None:
+        """Run something beside everything else."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _place(self, number: int, planned: PlannedOrder, client: Client) -> None:
+        pending = planned.execute_after_s is not None
+        order = new_order(
+            id=self._ids[number],
+            user_wallet=f"w{number}",
+            min_amount_out=planned.floor,
+            status=Status.PENDING if pending else Status.QUEUED,
+        )
+        self.chain.numbers[order.user_wallet] = number
+        self.spawn(_store(ModelConnection(self.database), order))
+        self.tell("api", f"order {number} is {'created' if pending else 'placed'}")
+        if pending:
+            self.loop.call_later(planned.execute_after_s, self.spawn, client.execute(order.id, self._announce))
+        else:
+            self._announce(order.id)
+        for cancel in self._cancels:
+            if cancel.order == number and cancel.status is None:
+                self.loop.call_later(cancel.after_s, self._cancel, order.id)
+
+    def _cancel(self, order_id: UUID) -> None:
+        self.spawn(self._client.cancel(order_id))
+
+    def _announce(self, order_id: UUID) -> None:
+        """Send the message that wakes a worker, as far as the queue has nothing against it."""
+        number = self._numbers[order_id]
+        fault = self._messages.get(number)
+        if fault is not None:
+            self.counts[f"message: {fault.how}"] += 1
+            if fault.how == "lost":
+                return
+        takes_s = _MESSAGE_TAKES_S + (fault.after_s if fault is not None and fault.how == "late" else 0)
+        self.loop.call_later(takes_s, self._deliver, order_id, number)
+        if fault is not None and fault.how == "twice":
+            self.loop.call_later(takes_s + fault.after_s, self._deliver, order_id, number + 1)
+
+    def _deliver(self, order_id: UUID, number: int) -> None:
+        worker = self._workers[number % self.plan.workers]
+        if worker is None or worker.wire.dead:
+            self.counts["message: to the dead"] += 1
+            return
+        worker.deliver([order_id])
+
+    def _stuck(self) -> str:
+        rows = [row for row in self.database.orders.values() if row.finished_at is None]
+        return ", ".join(
+            f"order {self.number(row.id)} in {row.status} (version {row.version}, lease {row.lease_epoch})" for row in rows
+        )
+
+    # --- What adapters and database ask for and tell -------------------------------------------------------------
+
+    def number(self, order_id: UUID) -> int:
+        """Return the order's number in the plan."""
+        return self._numbers[order_id]
+
+    def count_call(self, who: str, name: str) -> int:
+        """Return the how-manieth call of this kind it is, over all lives of a worker."""
+        self.calls[who, name] = nth = self.calls[who, name] + 1
+        return nth
+
+    def tell(self, who: str, what: str) -> None:
+        """Write a line of the history, where one is kept."""
+        if self.history is not None:
+            self.history.append(Told(self.loop.time(), who, what))
+
+    def violate(self, what: str) -> None:
+        """Say that something happened that must not."""
+        self.violations.append(what)
+        self.tell("ORACLE", what)
+
+    def unreachable(self, service: str, who: str) -> bool:
+        """Tell whether the process cannot reach the service now."""
+        if not self._outages:
+            return False
+        now = self.loop.time()
+        for outage in self._outages:
+            if outage.what == service and outage.who in (None, who) and outage.at <= now < outage.at + outage.for_s:
+                self.counts[f"fault: outage of the {service}"] += 1
+                return True
+        return False
+
+    def node_time(self) -> float:
+        """Return how far the node is that answers next."""
+        now = self.loop.time()
+        self._answers += 1
+        for behind in self._behind:
+            if behind.at <= now < behind.at + behind.for_s and self._answers % behind.one_in == 0:
+                self.counts["fault: answer of a node behind"] += 1
+                return max(0.0, now - behind.by_s)
+        return now
+
+    def no_liquidity(self) -> Exception:
+        """Return what a venue answers that cannot fill the order."""
+        return no_liquidity()
+
+    def busy_until(self, seconds: float) -> None:
+        """Do not end before that time has passed: something is still on its way."""
+        self._busy_until = max(self._busy_until, self.loop.time() + seconds)
+
+    def watch_sending(self, signature: str, swap: Swap) -> None:
+        """Hear that a transaction leaves a worker: its attempt must be committed."""
+        if signature not in self.database.signatures:
+            self.violate(f"attempt {swap.attempt} of order {swap.order} was sent before it was committed: {signature}")
+
+    def on_status(self, row: OrderRow) -> None:
+        """Hear that an order has reached a status."""
+        for cancel in self._cancels:
+            if cancel.status == row.status and self._ids[cancel.order] == row.id:
+                self.loop.call_later(cancel.after_s, self._cancel, row.id)
+
+    def on_finished(self) -> None:
+        """Hear that an order is finished."""
+        self._unfinished -= 1
+        if self._unfinished == 0 and not self._finished.done():
+            self._finished.set_result(None)
+
+    # --- Blows ---------------------------------------------------------------------------------------------------
+
+    def is_struck(self, key: CallKey, phase: str) -> bool:
+        """Tell whether a blow falls at that point."""
+        return bool(self._blows) and (key, phase) in self._blows
+
+    def strike_at(self, key: CallKey, phase: str) -> None:
+        """Let the blows fall that are planned for this point."""
+        if self._blows and (key, phase) in self._blows:
+            for blow in self._blows[key, phase]:
+                self._strike(blow)
+
+    def _strike(self, blow: Blow) -> None:
+        worker = self._workers[blow.worker]
+        if worker is None or worker.wire.dead:
+            return
+        self.counts[f"blow: {blow.kind}"] += 1
+        for row in self.database.orders.values():
+            if row.worker_id == worker.id and row.status in EXECUTABLE:
+                self.counts[f"blow: {blow.kind} of the owner in {row.status}"] += 1
+        self.tell(worker.wire.name, describe(blow))
+        self.busy_until(blow.for_s)
+        if blow.kind == "stall":
+            worker.wire.stall()
+            self.loop.call_later(blow.for_s, self._resume, worker)
+        elif blow.kind == "crash":
+            worker.wire.dead = True
+            self.loop.call_later(blow.for_s, self._replace, blow.worker, worker)
+        else:
+            self.spawn(self._stop(blow, worker))
+
+    def _resume(self, worker: SimulatedWorker) -> None:
+        self.tell(worker.wire.name, "goes on")
+        worker.wire.resume()
+
+    async def _stop(self, blow: Blow, worker: SimulatedWorker) -> None:
+        await worker.stop()
+        self.loop.call_later(blow.for_s, self._replace, blow.worker, worker)
+
+    def _replace(self, slot: int, worker: SimulatedWorker) -> None:
+        if self._workers[slot] is worker:
+            self._start(slot)
+
+
+async def _store(connection: ModelConnection, order: object) -> None:
+    await creation.create(connection, [order])
+
+
+class _Ear(logging.Handler):
+    """Whatever the engine calls an error is one: no plan makes it do what nobody foresaw."""
+
+    def __init__(self, violations: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._violations = violations
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self._violations.append(f"the engine logged an error: {record.getMessage()}{cause}")
+
+
+_LOGGERS = [logging.getLogger("engine_worker"), logging.getLogger("engine_common")]
+
+
+@contextmanager
+def _hearing(violations: list[str]) -> Generator[None]:
+    ear = _Ear(violations)
+    before = [(logger.level, logger.propagate) for logger in _LOGGERS]
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+        logger.propagate = False
+        logger.addHandler(ear)
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(_LOGGERS, before, strict=True):
+            logger.removeHandler(ear)
+            logger.setLevel(level)
+            logger.propagate = propagate
