@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 	--no-emit-package engine-common
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo audit clean test lint format bench docs lock
+.PHONY: help install up demo audit clean test simulate lint format bench docs lock
 
 help:  ## Show every verb
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ clean: install  ## Remove the data and logs of `make up`
 
 test: install  ## Run every test (ARGS="..." are handed to pytest)
 	@exec $(BIN)/python -m pytest -n 2 $(ARGS)
+
+simulate: install  ## Search schedules of the engine's core in simulated time (ARGS="--schedules 100000 --seed 1", "--help")
+	@PYTHONPATH=tests exec $(BIN)/python -m simulation $(ARGS)
 
 lint: install  ## Check style, types, imports and generated documents
 	@$(BIN)/ruff check $(CODE)

@@ -143,7 +143,7 @@ class Announced:
                 if (row.type, row.status, row.attempt) == (event.type, event.status, event.attempt):
                     return
                 break
-        self._wire.world.violate(f"{self._wire.name} announced an event that is not stored: {event}")
+        self._wire.world.violate("announced", f"{self._wire.name} announced an event that is not stored: {event}")
 
 
 def no_liquidity() -> NoLiquidity:

@@ -6,6 +6,7 @@ nodes behind around the moment at which a swap's last valid block passes.
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from simulation.plan import (
     BLOCK_S,
@@ -50,7 +51,7 @@ _LIKELY_CALLS: Sequence[tuple[str, int]] = (
     ("beat", 6),
     ("release", 1),
 )
-_MOST_FAULTS = 7
+_MOST_FAULTS = 10
 
 
 def draw_plan(seed: int) -> Plan:
@@ -71,12 +72,6 @@ def draw_plan(seed: int) -> Plan:
     # Swarm testing: each schedule knows few kinds of faults, so that they meet each other and not all the rest.
     kinds = dice.sample(_KINDS, k=dice.randint(1, 5))
     faults = [fault for _ in range(dice.randint(1, _MOST_FAULTS)) for fault in dice.choice(kinds)(draw)]
-    return _with_faults(plan, faults)
-
-
-def _with_faults(plan: Plan, faults: Sequence[Fault]) -> Plan:
-    from dataclasses import replace
-
     return replace(plan, faults=tuple(faults))
 
 
@@ -202,13 +197,13 @@ class _Draw:
     # --- What hurts together -------------------------------------------------------------------------------------
 
     def lost_at_the_end(self) -> list[Fault]:
-        """A swap that lands in its last block, asked for by nodes that do not know it yet."""
+        """Let a swap land in its last block, and nodes be asked for it that do not know it yet."""
         order, attempt = self.order(), self.attempt()
         behind = Behind("behind", self.around_expiry(), 4.0, _time(self.dice, 0.2, 2.0), self.dice.randint(1, 3))
         return [Fate("fate", order, attempt, "last block"), behind]
 
     def goodbye(self) -> list[Fault]:
-        """A worker whose write lingers while it says goodbye."""
+        """Let a worker's write linger while it says goodbye."""
         worker, nth = self.worker(), self.dice.randint(1, 5)
         lingers = BrokenCall("broken call", f"worker {worker}", "move", nth, "lingers", _time(self.dice, 0.3, 4.0))
         stop = Blow("stop", worker, Point("move", nth, self.dice.choice(("sent", "after"))), 0.5)

@@ -30,6 +30,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _Leap()
+        self._kept: list[asyncio.Task[Any]] = []
+        self.set_task_factory(self._keep)
+
+    def _keep(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **named: Any) -> Any:
+        """Keep every task: what the dead wait for has no other owner, and the garbage collector must not wake them."""
+        task = asyncio.Task(coroutine, loop=loop, **named)
+        self._kept.append(task)
+        return task
 
     def time(self) -> float:
         return self._selector.now

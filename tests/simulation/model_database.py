@@ -1,4 +1,4 @@
-"""What the statements of `engine_common.store` do to the tables, in memory; `test_model_database.py` proves it right."""
+"""What the statements of `engine_common.store` do to the tables, in memory; `test_model_database.py` compares."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields

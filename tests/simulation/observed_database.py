@@ -27,8 +27,9 @@ class ObservedDatabase(ModelDatabase):
         # The lease under which an order is written must be the one that it has, whatever the statement compares.
         if move["epoch"] != row.lease_epoch:
             self._world.violate(
+                "superseded write",
                 f"{self._world.acting} wrote order {self._world.number(row.id)} {move['source']} -> {move['target']} "
-                f"under lease {move['epoch']}, which lease {row.lease_epoch} had superseded"
+                f"under lease {move['epoch']}, which lease {row.lease_epoch} had superseded",
             )
         written = f"commits {move['source']} -> {move['target']} (seq {row.version}, attempt {row.attempt})"
         self._tell(row.id, written + (f": {move['outcome']}" if move.get("outcome") else ""))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine_common.transitions import TRANSITIONS, Status, is_retry
 from simulation.model_chain import Accepted
@@ -15,65 +15,83 @@ if TYPE_CHECKING:
 _MEANS_NOT_LANDED = ("transaction_expired", "slippage_exceeded", "swap_failed", "swap_rejected", "unexpected_error")
 
 
-def judge(world: "World") -> list[str]:
+class Violation(NamedTuple):
+    """Something that must not happen; `kind` is one word or two for all of its kind."""
+
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}: {self.what}"
+
+
+def judge(world: "World") -> list[Violation]:
     """Return every violation that the tables and the chain show together."""
     landed: dict[int, list[Accepted]] = {}
     for each in world.chain.landed():
         landed.setdefault(each.swap.order, []).append(each)
-    found: list[str] = []
+    found: list[Violation] = []
     for row in world.database.orders.values():
         number = world.number(row.id)
         checks = [_history(world, row), _landings(world, row, landed.get(number, [])), _attempts(world, row)]
-        found += [f"order {number}: {violation}" for check in checks for violation in check]
+        found += [Violation(kind, f"order {number}: {what}") for check in checks for kind, what in check]
     return found
 
 
-def _history(world: "World", row: OrderRow) -> Iterator[str]:
+def _history(world: "World", row: OrderRow) -> Iterator[Violation]:
     events = world.database.events[row.id]
     if [event.seq for event in events] != list(range(1, row.version + 1)):
-        yield f"its history has gaps: {[event.seq for event in events]}, and its version is {row.version}"
+        yield Violation(
+            "gap", f"its history has gaps: {[event.seq for event in events]}, and its version is {row.version}"
+        )
     status, attempt = events[0].status, 1
     for event in events[1:]:
         if event.type == "recovered":
             if event.status != status or event.previous_status is not None:
-                yield f"event {event.seq} recovers it in {event.status}, and it was {status}"
+                yield Violation("history", f"event {event.seq} recovers it in {event.status}, and it was {status}")
             continue
         source, target = Status(status), Status(event.status)
         if event.previous_status != status or target not in TRANSITIONS[source]:
-            yield f"event {event.seq} says {event.previous_status} -> {event.status}, and it was {status}"
+            yield Violation(
+                "history", f"event {event.seq} says {event.previous_status} -> {event.status}, and it was {status}"
+            )
         attempt += is_retry(source, target)
         if event.attempt != attempt:
-            yield f"event {event.seq} is of attempt {event.attempt} instead of {attempt}"
+            yield Violation("history", f"event {event.seq} is of attempt {event.attempt} instead of {attempt}")
         status = event.status
     if (status, attempt) != (row.status, row.attempt):
-        yield f"its history ends in {status}, attempt {attempt}, and it is {row.status}, attempt {row.attempt}"
+        yield Violation(
+            "history", f"its history ends in {status}, attempt {attempt}, and it is {row.status}, attempt {row.attempt}"
+        )
     if row.attempt > world.plan.max_attempts:
-        yield f"it was tried {row.attempt} times instead of at most {world.plan.max_attempts}"
+        yield Violation("attempts", f"it was tried {row.attempt} times instead of at most {world.plan.max_attempts}")
     world.counts[f"end: {row.status}"] += 1
     world.counts[f"end: {row.attempt} attempts"] += 1
 
 
-def _landings(world: "World", row: OrderRow, landed: list[Accepted]) -> Iterator[str]:
+def _landings(world: "World", row: OrderRow, landed: list[Accepted]) -> Iterator[Violation]:
     swapped = [each for each in landed if each.error is None]
     for each in landed:
         attempt = world.database.signatures.get(each.signature)
         if attempt is None or attempt.order_id != row.id:
-            yield f"{each.signature} landed and is no attempt of it"
+            yield Violation("unexplained", f"{each.signature} landed and is no attempt of it")
     if len(swapped) > 1:
-        yield f"DOUBLED: {len(swapped)} swaps landed: {[each.signature for each in swapped]}"
+        yield Violation("doubled", f"{len(swapped)} swaps landed: {[each.signature for each in swapped]}")
     if row.status == Status.CONFIRMED:
         if [each.signature for each in swapped] != [row.tx_hash]:
-            yield f"LOST: it is confirmed by {row.tx_hash}, and {[each.signature for each in swapped]} landed"
+            yield Violation(
+                "lost", f"it is confirmed by {row.tx_hash}, and {[each.signature for each in swapped]} landed"
+            )
         elif row.amount_out != swapped[0].paid:
-            yield f"it was paid {swapped[0].paid}, and says {row.amount_out}"
+            yield Violation("paid", f"it was paid {swapped[0].paid}, and says {row.amount_out}")
     elif row.finished_at is not None and swapped:
-        yield f"UNEXPLAINED: it is {row.status}, and {[each.signature for each in swapped]} landed"
+        yield Violation("unexplained", f"it is {row.status}, and {[each.signature for each in swapped]} landed")
     for each in swapped:
         if row.min_amount_out is None or each.paid < row.min_amount_out:
-            yield f"{each.signature} paid {each.paid}, below its floor of {row.min_amount_out}"
+            yield Violation("floor", f"{each.signature} paid {each.paid}, below its floor of {row.min_amount_out}")
 
 
-def _attempts(world: "World", row: OrderRow) -> Iterator[str]:
+def _attempts(world: "World", row: OrderRow) -> Iterator[Violation]:
     attempts = [each for each in world.database.attempts.values() if each.order_id == row.id]
     succeeded = {each.signature for each in world.chain.landed() if each.error is None}
     floors: Counter[int | None] = Counter()
@@ -83,9 +101,12 @@ def _attempts(world: "World", row: OrderRow) -> Iterator[str]:
             continue
         floors[each.floor] += 1
         if each.outcome in _MEANS_NOT_LANDED and each.signature in succeeded:
-            yield f"attempt {each.attempt} is recorded as {each.outcome}, and {each.signature} landed successfully"
+            yield Violation(
+                "verdict",
+                f"attempt {each.attempt} is recorded as {each.outcome}, and {each.signature} landed successfully",
+            )
         if row.finished_at is not None and each.outcome is None:
-            yield f"it is {row.status}, and its attempt {each.attempt} was never decided"
+            yield Violation("undecided", f"it is {row.status}, and its attempt {each.attempt} was never decided")
     planned = world.plan.orders[world.number(row.id)].floor
     if len(floors) > 1 or (floors and planned is not None and planned not in floors):
-        yield f"its floor changed: {sorted(map(str, floors))}, and the user's was {planned}"
+        yield Violation("floor", f"its floor changed: {sorted(map(str, floors))}, and the user's was {planned}")

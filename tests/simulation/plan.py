@@ -4,7 +4,6 @@ Whatever no fault names goes well: a swap that no fate is given lands after a se
 answered within milliseconds. So a plan with fewer faults is a calmer schedule, and shrinking means leaving faults out.
 """
 
-from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -26,7 +25,8 @@ class Point:
     phase: Phase
 
     def __str__(self) -> str:
-        return f"{self.phase} its {_nth(self.nth)} {self.call}"
+        when = {"before": "before", "sent": "right after sending", "after": "at the answer to"}[self.phase]
+        return f"{when} its {_nth(self.nth)} {self.call}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Blow:
     def __str__(self) -> str:
         when = f"at {self.at:.3f} s" if isinstance(self.at, float) else f"{self.at}"
         then = f"for {self.for_s:.3f} s" if self.kind == "stall" else f"and is replaced after {self.for_s:.3f} s"
-        return f"worker {self.worker} {self.kind}s {when}, {then}"
+        return f"worker {self.worker}: {self.kind} {when}, {then}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,11 @@ class Fate:
     after_s: float = 1.0
 
     def __str__(self) -> str:
-        how = {"lands": f"lands after {self.after_s:.3f} s", "last block": "lands in its last block", "never": "is lost"}
+        how = {
+            "lands": f"lands after {self.after_s:.3f} s",
+            "last block": "lands in its last block",
+            "never": "is lost",
+        }
         error = "" if self.error is None or self.how == "never" else f" with error {self.error}"
         return f"order {self.order}, attempt {self.attempt}: {how[self.how]}{error}"
 
@@ -140,7 +144,9 @@ class Vanishing:
 
     def __str__(self) -> str:
         how = "landed" if self.error is None else f"landed with error {self.error}"
-        return f"order {self.order}, attempt {self.attempt}: seen {how} after {self.after_s:.3f} s on a fork that vanishes"
+        return (
+            f"order {self.order}, attempt {self.attempt}: seen {how} after {self.after_s:.3f} s on a fork that vanishes"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +216,6 @@ class Plan:
     finality_blocks: int = 0
     remembered_blocks: int = 150
     drain_s: float = 0.5
-    mutant: str | None = field(default=None)
 
 
 BLOCK_S = 0.4

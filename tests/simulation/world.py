@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from simulation.client import Client
 from simulation.model_chain import ModelChain, Swap
 from simulation.model_connection import ModelConnection
 from simulation.model_database import OrderRow
-from simulation.oracle import judge
+from simulation.oracle import Violation, judge
 from simulation.plan import Behind, Blow, BrokenCall, Cancel, Message, Outage, Plan, PlannedOrder, Point
 from simulation.wire import Wire, describe
 from simulation.worker import Make, SimulatedWorker
@@ -46,7 +46,7 @@ class Told(NamedTuple):
 class Outcome:
     """How a schedule ended: what was wrong, what was met on the way, and how long it took in simulated time."""
 
-    violations: list[str]
+    violations: list[Violation]
     counts: Counter[str]
     calls: dict[tuple[str, str], int]
     took_s: float
@@ -61,7 +61,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.history: list[Told] | None = [] if tell else None
         self.counts: Counter[str] = Counter()
-        self.violations: list[str] = []
+        self.violations: list[Violation] = []
         self.calls: dict[tuple[str, str], int] = defaultdict(int)
         self.acting = "nobody"
         self.chain = ModelChain(plan, self.counts)
@@ -116,14 +116,17 @@ class World:
         for number, planned in enumerate(self.plan.orders):
             self.loop.call_later(planned.at, self._place, number, planned, client)
         self._client = client
-        with _hearing(self.violations):
+        with _hearing(self.violate):
             try:
                 async with asyncio.timeout(STUCK_AFTER_S):
                     await self._finished
             except TimeoutError:
-                self.violate(f"after {STUCK_AFTER_S:g} s of simulated time something is stuck: {self._stuck()}")
+                self.violate(
+                    "stuck", f"after {STUCK_AFTER_S:g} s of simulated time something is stuck: {self._stuck()}"
+                )
             await asyncio.sleep(max(self._busy_until - self.loop.time(), 0) + _AFTERMATH_S)
-        self.violations += judge(self)
+        for violation in judge(self):
+            self.violate(*violation)
         return Outcome(self.violations, self.counts, dict(self.calls), self.loop.time(), self.history or [])
 
     def _start(self, slot: int) -> None:
@@ -151,7 +154,7 @@ class World:
         self.spawn(_store(ModelConnection(self.database), order))
         self.tell("api", f"order {number} is {'created' if pending else 'placed'}")
         if pending:
-            self.loop.call_later(planned.execute_after_s, self.spawn, client.execute(order.id, self._announce))
+            self.loop.call_later(planned.execute_after_s, lambda: self.spawn(client.execute(order.id, self._announce)))
         else:
             self._announce(order.id)
         for cancel in self._cancels:
@@ -184,7 +187,8 @@ class World:
     def _stuck(self) -> str:
         rows = [row for row in self.database.orders.values() if row.finished_at is None]
         return ", ".join(
-            f"order {self.number(row.id)} in {row.status} (version {row.version}, lease {row.lease_epoch})" for row in rows
+            f"order {self.number(row.id)} in {row.status} (version {row.version}, lease {row.lease_epoch})"
+            for row in rows
         )
 
     # --- What adapters and database ask for and tell -------------------------------------------------------------
@@ -203,9 +207,9 @@ class World:
         if self.history is not None:
             self.history.append(Told(self.loop.time(), who, what))
 
-    def violate(self, what: str) -> None:
+    def violate(self, kind: str, what: str) -> None:
         """Say that something happened that must not."""
-        self.violations.append(what)
+        self.violations.append(Violation(kind, what))
         self.tell("ORACLE", what)
 
     def unreachable(self, service: str, who: str) -> bool:
@@ -240,7 +244,8 @@ class World:
     def watch_sending(self, signature: str, swap: Swap) -> None:
         """Hear that a transaction leaves a worker: its attempt must be committed."""
         if signature not in self.database.signatures:
-            self.violate(f"attempt {swap.attempt} of order {swap.order} was sent before it was committed: {signature}")
+            what = f"attempt {swap.attempt} of order {swap.order} was sent before it was committed: {signature}"
+            self.violate("sent before its commit", what)
 
     def on_status(self, row: OrderRow) -> None:
         """Hear that an order has reached a status."""
@@ -275,8 +280,8 @@ class World:
             if row.worker_id == worker.id and row.status in EXECUTABLE:
                 self.counts[f"blow: {blow.kind} of the owner in {row.status}"] += 1
         self.tell(worker.wire.name, describe(blow))
-        self.busy_until(blow.for_s)
         if blow.kind == "stall":
+            self.busy_until(blow.for_s)
             worker.wire.stall()
             self.loop.call_later(blow.for_s, self._resume, worker)
         elif blow.kind == "crash":
@@ -305,21 +310,21 @@ async def _store(connection: ModelConnection, order: object) -> None:
 class _Ear(logging.Handler):
     """Whatever the engine calls an error is one: no plan makes it do what nobody foresaw."""
 
-    def __init__(self, violations: list[str]) -> None:
+    def __init__(self, violate: Callable[[str, str], None]) -> None:
         super().__init__(logging.ERROR)
-        self._violations = violations
+        self._violate = violate
 
     def emit(self, record: logging.LogRecord) -> None:
         cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
-        self._violations.append(f"the engine logged an error: {record.getMessage()}{cause}")
+        self._violate("error", f"the engine logged an error: {record.getMessage()}{cause}")
 
 
 _LOGGERS = [logging.getLogger("engine_worker"), logging.getLogger("engine_common")]
 
 
 @contextmanager
-def _hearing(violations: list[str]) -> Generator[None]:
-    ear = _Ear(violations)
+def _hearing(violate: Callable[[str, str], None]) -> Generator[None]:
+    ear = _Ear(violate)
     before = [(logger.level, logger.propagate) for logger in _LOGGERS]
     for logger in _LOGGERS:
         logger.setLevel(logging.ERROR)
