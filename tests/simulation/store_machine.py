@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from engine_common.orders import Event, NewOrder, Order
 from engine_common.store import claims, creation, door, reading
 from engine_common.store.creation import Created, KeyTaken
-from engine_common.store.door import Move, SignedSwap
+from engine_common.store.door import Move, SignedSwap, from_order
 from engine_common.store.pool import Connection
 from engine_common.transitions import TRANSITIONS, Status, is_retry
 from simulation.model_connection import ModelConnection
@@ -31,6 +31,13 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _KEYS = ("key 1", "key 2")
 _POISON = (psycopg.errors.IntegrityError, psycopg.errors.RaiseException)
 _TIMES = ("state_since", "created_at", "updated_at")
+
+_ONWARD = {
+    Status.PENDING: Status.QUEUED,
+    Status.QUEUED: Status.ROUTING,
+    Status.ROUTING: Status.BUILDING,
+    Status.BUILDING: Status.SUBMITTED,
+}
 
 _AGE_ALL_BUT_THE_OLD = """
 UPDATE orders SET state_since = clock_timestamp() + interval '1 hour'
@@ -151,6 +158,20 @@ class StoreMachine(RuleBasedStateMachine):
             delay_ms=data.draw(st.sampled_from((None, 0, _LATER_MS))) if target is Status.ROUTING else None,
             **self._draw_columns(data, target, poisoned=wrong == "poison"),
         )
+
+    @precondition(lambda self: self.seen)
+    @rule(data=st.data(), steps=st.integers(1, 4))
+    def advance(self, data: st.DataObject, steps: int) -> None:
+        """Go some steps as a worker does that makes no mistake, so that what follows happens to orders in any state."""
+        order_id = data.draw(st.sampled_from(sorted(self.seen)))
+        for _ in range(steps):
+            order = self.seen[order_id][-1]
+            if order.status not in _ONWARD:
+                return
+            target = _ONWARD[order.status]
+            move = from_order(order, target, **self._draw_columns(data, target, poisoned=False))
+            self.both(lambda connection, move=move: door.move(connection, [move]))
+        self.execute(_AGE_ALL_BUT_THE_OLD)
 
     def _draw_columns(self, data: st.DataObject, target: Status, *, poisoned: bool) -> dict[str, Any]:
         if target is Status.BUILDING:
