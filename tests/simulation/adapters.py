@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -34,11 +34,12 @@ _NO_CONNECTION_AFTER_S = 0.5
 class WiredConnection(AbstractAsyncContextManager["WiredConnection"]):
     """A connection that is lent and used over the wire, as `engine_common.store` uses one."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, service: Literal["store", "heart"] = "store") -> None:
         self._wire = wire
+        self._service = service
 
     async def __aenter__(self) -> "WiredConnection":
-        if self._wire.world.unreachable("store", self._wire.name):
+        if self._wire.world.unreachable(self._service, self._wire.name):
             await self._wire.sleep(_NO_CONNECTION_AFTER_S)
             raise psycopg.OperationalError("no connection to be had")
         return self
@@ -56,7 +57,7 @@ class WiredConnection(AbstractAsyncContextManager["WiredConnection"]):
         def effect() -> ModelCursor:
             return ModelCursor(*database.execute(statement, given))
 
-        return await self._wire.call("store", _CALLS[statement], effect, psycopg.OperationalError)
+        return await self._wire.call(self._service, _CALLS[statement], effect, psycopg.OperationalError)
 
 
 class WiredChain:

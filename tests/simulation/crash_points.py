@@ -16,9 +16,10 @@ _ABSENT_S = {"crash": 1.0, "stall": LEASE_S + 1.5}
 
 @dataclass
 class Covered:
-    """How many points were struck, and the plans that failed."""
+    """How many points were struck, at which kinds of calls, and the plans that failed."""
 
     points: int = 0
+    calls: set[str] = field(default_factory=set)
     failures: list[tuple[Plan, Outcome]] = field(default_factory=list)
 
 
@@ -26,20 +27,22 @@ def strike_everywhere(plan: Plan, kind: Literal["crash", "stall"], make: Make = 
     """Run the plan once for each point of each worker, with a blow there."""
     covered = Covered()
     undisturbed = run(plan, make).counts[f"blow: {kind}"]
-    for blow in _blows(plan, kind, make):
+    for worker, point in _points(plan, make):
+        blow = Blow(kind, worker, point, _ABSENT_S[kind])
         struck = replace(plan, faults=(*plan.faults, blow))
         outcome = run(struck, make)
         if outcome.counts[f"blow: {kind}"] > undisturbed:
             covered.points += 1
+            covered.calls.add(point.call)
         if outcome.violations:
             covered.failures.append((struck, outcome))
     return covered
 
 
-def _blows(plan: Plan, kind: Literal["crash", "stall"], make: Make) -> Iterator[Blow]:
+def _points(plan: Plan, make: Make) -> Iterator[tuple[int, Point]]:
     for (who, call), times in run(plan, make).calls.items():
         if not who.startswith("worker"):
             continue
         for nth in range(1, times + 1):
             for phase in _PHASES:
-                yield Blow(kind, int(who.rsplit(" ", 1)[1]), Point(call, nth, phase), _ABSENT_S[kind])
+                yield int(who.rsplit(" ", 1)[1]), Point(call, nth, phase)

@@ -5,14 +5,11 @@ nodes behind around the moment at which a swap's last valid block passes.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from simulation.plan import (
     BLOCK_S,
-    CHAIN_CALLS,
-    QUOTES,
-    STORE_CALLS,
     Behind,
     Blow,
     BrokenCall,
@@ -32,25 +29,20 @@ from simulation.worker import LEASE_S
 
 _PHASES = ("before", "sent", "after")
 _ERRORS = (6000, 6001, 1, 0)
-# How often in an order's undisturbed life a worker makes a call of each kind that an order needs.
-_LIKELY_CALLS: Sequence[tuple[str, int]] = (
-    ("claim", 2),
-    ("move", 6),
-    ("move", 6),
-    ("blockhash", 3),
-    ("quote raydium", 3),
-    ("send", 4),
-    ("statuses", 12),
-    ("height", 6),
-    ("search", 3),
-    ("paid out", 2),
-    ("sweep", 6),
-    ("read owned", 6),
-    ("read own", 3),
-    ("read attempt", 2),
-    ("beat", 6),
-    ("release", 1),
-)
+# How often a worker makes a call of each kind for an order; what is rare in a calm life comes with faults.
+_STORE_CALLS = {
+    "claim": 2,
+    "move": 6,
+    "sweep": 6,
+    "read owned": 6,
+    "read own": 2,
+    "read attempt": 2,
+    "beat": 6,
+    "release": 1,
+}
+_CHAIN_CALLS = {"blockhash": 3, "send": 4, "statuses": 12, "height": 6, "search": 3, "paid out": 2}
+_QUOTES = {"quote raydium": 3, "quote meteora": 3}
+_CALLS = [*_STORE_CALLS.items(), *_CHAIN_CALLS.items(), ("quote raydium", 3), ("move", 6), ("move", 6), ("send", 4)]
 _MOST_FAULTS = 10
 
 
@@ -66,7 +58,7 @@ def draw_plan(seed: int) -> Plan:
         valid_blocks=_pick(dice, (3, 2), (5, 4), (8, 3), (12, 1)),
         finality_blocks=_pick(dice, (0, 3), (1, 1), (2, 3)),
         remembered_blocks=_pick(dice, (150, 3), (2, 1), (5, 1)),
-        drain_s=_pick(dice, (0.0, 1), (0.5, 2), (2.0, 1)),
+        drain_s=_pick(dice, (0.0, 2), (0.5, 1), (2.0, 1)),
     )
     draw = _Draw(dice, plan)
     # Swarm testing: each schedule knows few kinds of faults, so that they meet each other and not all the rest.
@@ -111,7 +103,7 @@ class _Draw:
         return _time(self.dice, 0.0, 4.0 + self.life_s)
 
     def point(self) -> Point:
-        call, most = self.dice.choice(_LIKELY_CALLS)
+        call, most = self.dice.choice(_CALLS)
         return Point(call, self.dice.randint(1, most), self.dice.choice(_PHASES))
 
     def around_expiry(self) -> float:
@@ -136,26 +128,31 @@ class _Draw:
         return self.at() if self.dice.random() < 0.25 else self.point()
 
     def outage(self) -> list[Fault]:
-        what = self.dice.choice(("store", "store", "chain", "venues"))
+        what = self.dice.choice(("store", "store", "heart", "chain", "venues"))
         who = f"worker {self.worker()}" if self.dice.random() < 0.5 else None
         at = self.at() if self.dice.random() < 0.7 else self.around_expiry()
         return [Outage("outage", what, at, _time(self.dice, 0.05, LEASE_S + 2.0), who)]
 
     def broken_store_call(self) -> list[Fault]:
-        who = "api" if self.dice.random() < 0.1 else f"worker {self.worker()}"
-        call = self.dice.choice(("move", "read order")) if who == "api" else self.dice.choice((*STORE_CALLS, "move"))
-        how = self.dice.choice(("refused", "reply lost", "reply lost", "lingers", "lingers", "slow", "late reply"))
-        return [BrokenCall("broken call", who, call, self.dice.randint(1, 6), how, self._delay(how))]
+        if self.dice.random() < 0.1:
+            who, call, most = "api", self.dice.choice(("move", "read order")), 2
+        else:
+            who = f"worker {self.worker()}"
+            call, most = self.dice.choice([*_STORE_CALLS.items(), ("move", 6), ("claim", 2)])
+        return [self._broken(who, call, self.dice.randint(1, most))]
 
     def broken_chain_call(self) -> list[Fault]:
-        who, call = f"worker {self.worker()}", self.dice.choice((*CHAIN_CALLS, "send", "search"))
-        how = self.dice.choice(("refused", "reply lost", "lingers", "slow", "late reply"))
-        return [BrokenCall("broken call", who, call, self.dice.randint(1, 4), how, self._delay(how))]
+        call, most = self.dice.choice([*_CHAIN_CALLS.items(), ("send", 2)])
+        return [self._broken(f"worker {self.worker()}", call, self.dice.randint(1, most))]
+
+    def _broken(self, who: str, call: str, nth: int) -> BrokenCall:
+        how = self.dice.choice(("refused", "reply lost", "reply lost", "lingers", "lingers", "slow", "late reply"))
+        return BrokenCall("broken call", who, call, nth, how, self._delay(how))
 
     def broken_quote(self) -> list[Fault]:
         who, nth = f"worker {self.worker()}", self.dice.randint(1, 3)
         how = self.dice.choice(("refused", "no liquidity", "no liquidity", "slow"))
-        calls = QUOTES if self.dice.random() < 0.5 else (self.dice.choice(QUOTES),)
+        calls = _QUOTES if self.dice.random() < 0.5 else (self.dice.choice(list(_QUOTES)),)
         return [BrokenCall("broken call", who, call, nth, how, self._delay(how)) for call in calls]
 
     def _delay(self, how: str) -> float:
@@ -203,11 +200,42 @@ class _Draw:
         return [Fate("fate", order, attempt, "last block"), behind]
 
     def goodbye(self) -> list[Fault]:
-        """Let a worker's write linger while it says goodbye."""
+        """Let a worker's write linger while it says goodbye, or its goodbye go wrong."""
         worker, nth = self.worker(), self.dice.randint(1, 5)
-        lingers = BrokenCall("broken call", f"worker {worker}", "move", nth, "lingers", _time(self.dice, 0.3, 4.0))
         stop = Blow("stop", worker, Point("move", nth, self.dice.choice(("sent", "after"))), 0.5)
-        return [lingers, stop]
+        if self.dice.random() < 0.5:
+            lingers = BrokenCall("broken call", f"worker {worker}", "move", nth, "lingers", _time(self.dice, 0.3, 4.0))
+            return [stop, lingers]
+        if self.dice.random() < 0.5:
+            return [stop, self._broken(f"worker {worker}", "release", 1)]
+        blow = self.dice.choice(("crash", "stall"))
+        return [stop, Blow(blow, worker, Point("release", 1, self.dice.choice(_PHASES)), LEASE_S + 1.0)]
+
+    def unheard(self) -> list[Fault]:
+        """Let a worker not hear of its own move, and the reading that follows go wrong as well."""
+        worker, nth = self.worker(), self.dice.randint(1, 5)
+        unheard = BrokenCall("broken call", f"worker {worker}", "move", nth, "reply lost")
+        call = self.dice.choice(("read own", "read own", "read attempt"))
+        if self.dice.random() < 0.5:
+            return [unheard, self._broken(f"worker {worker}", call, 1)]
+        blow = self.dice.choice(("crash", "stall"))
+        return [unheard, Blow(blow, worker, Point(call, 1, self.dice.choice(_PHASES)), LEASE_S + 1.0)]
+
+    def weak_heart(self) -> list[Fault]:
+        """Let a worker be taken for dead while it goes on."""
+        return [
+            Outage("outage", "heart", self.at(), _time(self.dice, LEASE_S, LEASE_S + 4.0), f"worker {self.worker()}")
+        ]
+
+    def stalled_submission(self) -> list[Fault]:
+        """Let a worker stand still around its sending, while another one decides the attempt."""
+        worker, order = self.worker(), self.order()
+        call, nth = self.dice.choice((("move", 3), ("send", 1), ("send", 2), ("height", 1), ("search", 1)))
+        stall = Blow("stall", worker, Point(call, nth, self.dice.choice(_PHASES)), _time(self.dice, LEASE_S, 9.0))
+        return [
+            stall,
+            Fate("fate", order, 1, self.dice.choice(("last block", "never", "lands")), None, self.life_s * 0.8),
+        ]
 
 
 _KINDS: list[Callable[[_Draw], list[Fault]]] = [
@@ -230,5 +258,10 @@ _KINDS: list[Callable[[_Draw], list[Fault]]] = [
     _Draw.cancel,
     _Draw.price,
     _Draw.lost_at_the_end,
+    _Draw.lost_at_the_end,
     _Draw.goodbye,
+    _Draw.goodbye,
+    _Draw.unheard,
+    _Draw.weak_heart,
+    _Draw.stalled_submission,
 ]

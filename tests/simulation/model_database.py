@@ -231,8 +231,12 @@ class ModelDatabase:
             if known or (row.id, move["attempt"]) in self.attempts:
                 raise errors.UniqueViolation(f"attempt {move['attempt']} of order {row.id} is there already")
             signing.add(str(signature))
+        if move.get("outcome") is None:
+            return
+        if _attempt_left(move) <= 0:
+            raise errors.CheckViolation(f"there is no attempt {_attempt_left(move)}")
         ended = self.attempts.get((row.id, _attempt_left(move)))
-        if move.get("outcome") is not None and ended is not None and ended.outcome is not None:
+        if ended is not None and ended.outcome is not None:
             raise errors.RaiseException(f"attempt {ended.attempt} of order {row.id} is written once")
 
     def _carry_out(self, row: OrderRow, move: Parameters, now: datetime) -> None:

@@ -11,10 +11,6 @@ from pydantic.dataclasses import dataclass
 
 Phase = Literal["before", "sent", "after"]
 
-STORE_CALLS = ("move", "claim", "sweep", "read owned", "read own", "read attempt", "beat", "release")
-CHAIN_CALLS = ("blockhash", "send", "statuses", "search", "height", "paid out")
-QUOTES = ("quote raydium", "quote meteora")
-
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -50,15 +46,20 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """For a while nobody, or only one process, reaches the store, the chain or the venues; replies are lost as well."""
+    """For a while nobody, or only one process, reaches the store, the chain or the venues; replies are lost as well.
+
+    `heart`: only heartbeats do not arrive.
+    """
 
     kind: Literal["outage"]
-    what: Literal["store", "chain", "venues"]
+    what: Literal["store", "heart", "chain", "venues"]
     at: float
     for_s: float
     who: str | None = None
 
     def __str__(self) -> str:
+        if self.what == "heart":
+            return f"heartbeats of {self.who or 'everybody'} are lost {_during(self)}"
         return f"{self.who or 'nobody'} {'cannot reach' if self.who else 'reaches'} the {self.what} {_during(self)}"
 
 

@@ -54,7 +54,7 @@ class SimulatedWorker:
         events = Announced(wire)
         self.id = UUID(int=(int(name.rsplit(" ", 1)[1]) + 1) << 64 | life)
         self.store = OrderStore(
-            lambda: WiredConnection(wire), lambda: WiredConnection(wire), self.id, name, LEASE_S, events
+            lambda: WiredConnection(wire), lambda: WiredConnection(wire, "heart"), self.id, name, LEASE_S, events
         )
         self.heartbeat = Heartbeat(self.store.beat, wire, LEASE_S)
         chain = make.chain(WiredChain(wire))

@@ -218,7 +218,8 @@ class World:
             return False
         now = self.loop.time()
         for outage in self._outages:
-            if outage.what == service and outage.who in (None, who) and outage.at <= now < outage.at + outage.for_s:
+            hit = outage.what == service or (outage.what == "store" and service == "heart")
+            if hit and outage.who in (None, who) and outage.at <= now < outage.at + outage.for_s:
                 self.counts[f"fault: outage of the {service}"] += 1
                 return True
         return False
