@@ -82,4 +82,5 @@ def _strike(seeds: range, kind: Literal["crash", "stall"], mutant: str | None) -
     return bool(failures)
 
 
-app(prog_name="make simulate")
+if __name__ == "__main__":
+    app(prog_name="make simulate")

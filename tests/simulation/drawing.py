@@ -180,7 +180,7 @@ class _Draw:
         return [fork, *self.fate()] if self.dice.random() < 0.5 else [fork]
 
     def message(self) -> list[Fault]:
-        how = self.dice.choice(("lost", "twice", "twice", "late"))
+        how = self.dice.choice(("lost", "twice", "again", "late"))
         return [Message("message", self.order(), how, 0.0 if how == "lost" else _time(self.dice, 0.0, 5.0))]
 
     def cancel(self) -> list[Fault]:
@@ -227,6 +227,14 @@ class _Draw:
             Outage("outage", "heart", self.at(), _time(self.dice, LEASE_S, LEASE_S + 4.0), f"worker {self.worker()}")
         ]
 
+    def taken_from_itself(self) -> list[Fault]:
+        """Let a worker with a weak heart be told again of an order that it carries: it takes it from itself."""
+        order = self.order()
+        at = self.plan.orders[order].at
+        weak = Outage("outage", "heart", _time(self.dice, 0.0, 0.5) + at, LEASE_S + 3.0, None)
+        again = Message("message", order, "again", _time(self.dice, LEASE_S + 0.5, LEASE_S + 3.0))
+        return [weak, again, Fate("fate", order, 1, self.dice.choice(("last block", "never")))]
+
     def stalled_submission(self) -> list[Fault]:
         """Let a worker stand still around its sending, while another one decides the attempt."""
         worker, order = self.worker(), self.order()
@@ -263,5 +271,6 @@ _KINDS: list[Callable[[_Draw], list[Fault]]] = [
     _Draw.goodbye,
     _Draw.unheard,
     _Draw.weak_heart,
+    _Draw.taken_from_itself,
     _Draw.stalled_submission,
 ]

@@ -39,6 +39,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._kept.append(task)
         return task
 
+    def end_tasks(self) -> None:
+        """Cancel what is left; more than once, because what a task does while it ends may begin another one."""
+        while left := [task for task in self._kept if not task.done()]:
+            for task in left:
+                task.cancel()
+            self._kept = []
+            self.run_until_complete(asyncio.wait(left))
+
     def time(self) -> float:
         return self._selector.now
 
@@ -54,13 +62,5 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
     try:
         return loop.run_until_complete(main)
     finally:
-        _end(loop)
+        loop.end_tasks()
         loop.close()
-
-
-def _end(loop: SimulatedLoop) -> None:
-    # More than once: what a task does while it ends may begin another one.
-    while left := asyncio.all_tasks(loop):
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.wait(left))

@@ -134,8 +134,8 @@ class ModelDatabase:
     def on_moved(self, row: OrderRow, move: Parameters) -> None:
         """Hear of a move that was carried out; `row` is as the move left it."""
 
-    def on_claimed(self, row: OrderRow) -> None:
-        """Hear of a claim."""
+    def on_claimed(self, row: OrderRow, former: UUID | None) -> None:
+        """Hear of a claim; `former`: who owned the order before."""
 
     # --- Creating and reading ------------------------------------------------------------------------------------
 
@@ -312,13 +312,13 @@ class ModelDatabase:
     def _take(self, rows: Sequence[OrderRow], parameters: Parameters) -> list[tuple[Any, ...]]:
         now = self._now()
         for row in rows:
-            row.worker_id = parameters["worker_id"]
+            former, row.worker_id = row.worker_id, parameters["worker_id"]
             row.version += row.lease_epoch > 0
             row.lease_epoch += 1
             row.updated_at = now
             if row.lease_epoch > 1:
                 self._write_event(EventRow(row.id, row.version, "recovered", row.status, None, row.attempt, now, {}))
-            self.on_claimed(row)
+            self.on_claimed(row, former)
         return [row.columns() for row in rows]
 
     def _read_owned(self, parameters: Parameters) -> list[tuple[Any, ...]]:

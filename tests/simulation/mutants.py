@@ -94,7 +94,7 @@ class _UnconfirmedCounts(_AnyNode):
 
 
 class _SearchBeforeHeight(Confirmations):
-    """Asks for statuses first and for the height afterwards; compares slots all the same."""
+    """Asks for statuses first and for the height afterwards, and so has no slot to compare with."""
 
     async def _find_expired(self) -> None:
         early = dict.fromkeys(self._watched)

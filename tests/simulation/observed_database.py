@@ -37,8 +37,12 @@ class ObservedDatabase(ModelDatabase):
         if row.status in TERMINAL:
             self._world.on_finished()
 
-    def on_claimed(self, row: OrderRow) -> None:
+    def on_claimed(self, row: OrderRow, former: UUID | None) -> None:
         self._world.counts["claim: first" if row.lease_epoch == 1 else f"claim: recovered in {row.status}"] += 1
+        if former == row.worker_id:
+            self._world.counts["claim: of what the claimer owns, and had lost by its heartbeat"] += 1
+        elif former is not None and self._world.lives(former):
+            self._world.counts["claim: from a worker that still lives"] += 1
         self._tell(row.id, f"claims it in {row.status} (lease {row.lease_epoch}, version {row.version})")
 
     def _release(self, parameters: Parameters) -> tuple[list[tuple[Any, ...]], int]:

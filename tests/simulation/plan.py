@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 Phase = Literal["before", "sent", "after"]
+Service = Literal["store", "heart", "chain", "venues"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Outage:
     """
 
     kind: Literal["outage"]
-    what: Literal["store", "heart", "chain", "venues"]
+    what: Service
     at: float
     for_s: float
     who: str | None = None
@@ -152,11 +153,11 @@ class Vanishing:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the queue does to the message that announces an order."""
+    """What the queue does to the message that announces an order; `again` brings it to the same worker twice."""
 
     kind: Literal["message"]
     order: int
-    how: Literal["lost", "twice", "late"]
+    how: Literal["lost", "twice", "again", "late"]
     after_s: float = 0.0
 
     def __str__(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from simulation.plan import Blow, BrokenCall
+from simulation.faults import CallKey
+from simulation.plan import Blow, BrokenCall, Service
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -85,7 +86,9 @@ class Wire:
 
     # --- Calls ---------------------------------------------------------------------------------------------------
 
-    def call(self, service: str, name: str, effect: Callable[[], Any], error: type[Exception]) -> asyncio.Future[Any]:
+    def call(
+        self, service: Service, name: str, effect: Callable[[], Any], error: type[Exception]
+    ) -> asyncio.Future[Any]:
         """Ask the service for the effect; return the future of its result. Without one it is the error."""
         key = (self.name, name, self.world.count_call(self.name, name))
         call = _Call(self, key, service, effect, error)
@@ -98,7 +101,7 @@ class _Call:
     __slots__ = ("answer", "broken", "effect", "error", "key", "loop", "result", "service", "wire", "world")
 
     def __init__(
-        self, wire: Wire, key: tuple[str, str, int], service: str, effect: Callable[[], Any], error: type[Exception]
+        self, wire: Wire, key: CallKey, service: Service, effect: Callable[[], Any], error: type[Exception]
     ) -> None:
         self.wire = wire
         self.world = wire.world
@@ -108,7 +111,7 @@ class _Call:
         self.effect = effect
         self.error = error
         self.answer: asyncio.Future[Any] = wire.loop.create_future()
-        self.broken: BrokenCall | None = wire.world.broken.get(key)
+        self.broken: BrokenCall | None = wire.world.faults.broken.get(key)
         self.result: Any = None
 
     def leave(self) -> None:
@@ -121,7 +124,8 @@ class _Call:
 
     def arrive(self) -> None:
         wire, broken = self.wire, self.broken
-        if wire.dead and not self.world.is_struck(self.key, "sent") and wire.random.random() > _DELIVERED_AFTER_DEATH:
+        struck = self.world.faults.blows_at(self.key, "sent")
+        if wire.dead and not struck and wire.random.random() > _DELIVERED_AFTER_DEATH:
             self.world.tell(wire.name, f"its last {self.key[1]} is lost with it")
             return
         if self.world.unreachable(self.service, wire.name):

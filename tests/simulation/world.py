@@ -13,11 +13,12 @@ from engine_common.store import creation
 from engine_common.transitions import EXECUTABLE, Status
 from simulation.adapters import no_liquidity
 from simulation.client import Client
+from simulation.faults import CallKey, Faults
 from simulation.model_chain import ModelChain, Swap
 from simulation.model_connection import ModelConnection
 from simulation.model_database import OrderRow
 from simulation.oracle import Violation, judge
-from simulation.plan import Behind, Blow, BrokenCall, Cancel, Message, Outage, Plan, PlannedOrder, Point
+from simulation.plan import Blow, Plan, PlannedOrder, Service
 from simulation.wire import Wire, describe
 from simulation.worker import Make, SimulatedWorker
 from support.orders import new_order
@@ -27,8 +28,6 @@ STUCK_AFTER_S = 90.0
 # After everything has ended what was held up still comes, and must change nothing.
 _AFTERMATH_S = 0.3
 _MESSAGE_TAKES_S = 0.01
-
-CallKey = tuple[str, str, int]
 
 
 class Told(NamedTuple):
@@ -76,33 +75,7 @@ class World:
         self._finished = self.loop.create_future()
         self._busy_until = 0.0
         self._answers = 0
-        self._sort_faults()
-
-    def _sort_faults(self) -> None:
-        self.broken: dict[CallKey, BrokenCall] = {}
-        self._blows: dict[tuple[CallKey, str], list[Blow]] = defaultdict(list)
-        self._timed_blows: list[Blow] = []
-        self._outages: list[Outage] = []
-        self._behind: list[Behind] = []
-        self._messages: dict[int, Message] = {}
-        self._cancels: list[Cancel] = []
-        for fault in self.plan.faults:
-            if isinstance(fault, BrokenCall):
-                self.broken.setdefault((fault.who, fault.call, fault.nth), fault)
-            elif isinstance(fault, Blow):
-                if isinstance(fault.at, Point):
-                    key = (f"worker {fault.worker}", fault.at.call, fault.at.nth)
-                    self._blows[key, fault.at.phase].append(fault)
-                else:
-                    self._timed_blows.append(fault)
-            elif isinstance(fault, Outage):
-                self._outages.append(fault)
-            elif isinstance(fault, Behind):
-                self._behind.append(fault)
-            elif isinstance(fault, Message):
-                self._messages.setdefault(fault.order, fault)
-            elif isinstance(fault, Cancel):
-                self._cancels.append(fault)
+        self.faults = Faults(plan)
 
     # --- Running -------------------------------------------------------------------------------------------------
 
@@ -111,7 +84,7 @@ class World:
         client = Client(Wire(self, "api", 0), self.database)
         for slot in range(self.plan.workers):
             self._start(slot)
-        for blow in self._timed_blows:
+        for blow in self.faults.timed_blows:
             self.loop.call_later(blow.at, self._strike, blow)
         for number, planned in enumerate(self.plan.orders):
             self.loop.call_later(planned.at, self._place, number, planned, client)
@@ -157,7 +130,7 @@ class World:
             self.loop.call_later(planned.execute_after_s, lambda: self.spawn(client.execute(order.id, self._announce)))
         else:
             self._announce(order.id)
-        for cancel in self._cancels:
+        for cancel in self.faults.cancels:
             if cancel.order == number and cancel.status is None:
                 self.loop.call_later(cancel.after_s, self._cancel, order.id)
 
@@ -167,15 +140,15 @@ class World:
     def _announce(self, order_id: UUID) -> None:
         """Send the message that wakes a worker, as far as the queue has nothing against it."""
         number = self._numbers[order_id]
-        fault = self._messages.get(number)
+        fault = self.faults.messages.get(number)
         if fault is not None:
             self.counts[f"message: {fault.how}"] += 1
             if fault.how == "lost":
                 return
         takes_s = _MESSAGE_TAKES_S + (fault.after_s if fault is not None and fault.how == "late" else 0)
         self.loop.call_later(takes_s, self._deliver, order_id, number)
-        if fault is not None and fault.how == "twice":
-            self.loop.call_later(takes_s + fault.after_s, self._deliver, order_id, number + 1)
+        if fault is not None and fault.how in ("twice", "again"):
+            self.loop.call_later(takes_s + fault.after_s, self._deliver, order_id, number + (fault.how == "twice"))
 
     def _deliver(self, order_id: UUID, number: int) -> None:
         worker = self._workers[number % self.plan.workers]
@@ -212,27 +185,24 @@ class World:
         self.violations.append(Violation(kind, what))
         self.tell("ORACLE", what)
 
-    def unreachable(self, service: str, who: str) -> bool:
+    def unreachable(self, service: Service, who: str) -> bool:
         """Tell whether the process cannot reach the service now."""
-        if not self._outages:
-            return False
-        now = self.loop.time()
-        for outage in self._outages:
-            hit = outage.what == service or (outage.what == "store" and service == "heart")
-            if hit and outage.who in (None, who) and outage.at <= now < outage.at + outage.for_s:
-                self.counts[f"fault: outage of the {service}"] += 1
-                return True
-        return False
+        outage = self.faults.outage(service, who, self.loop.time())
+        if outage is not None:
+            self.counts[f"fault: outage of the {outage.what}"] += 1
+        return outage is not None
 
     def node_time(self) -> float:
         """Return how far the node is that answers next."""
-        now = self.loop.time()
         self._answers += 1
-        for behind in self._behind:
-            if behind.at <= now < behind.at + behind.for_s and self._answers % behind.one_in == 0:
-                self.counts["fault: answer of a node behind"] += 1
-                return max(0.0, now - behind.by_s)
-        return now
+        behind_s = self.faults.behind_by(self.loop.time(), self._answers)
+        if behind_s:
+            self.counts["fault: answer of a node behind"] += 1
+        return max(0.0, self.loop.time() - behind_s)
+
+    def lives(self, worker_id: UUID) -> bool:
+        """Tell whether this worker's process is there, be it stalled or cut off."""
+        return any(worker is not None and worker.id == worker_id and not worker.wire.dead for worker in self._workers)
 
     def no_liquidity(self) -> Exception:
         """Return what a venue answers that cannot fill the order."""
@@ -250,7 +220,7 @@ class World:
 
     def on_status(self, row: OrderRow) -> None:
         """Hear that an order has reached a status."""
-        for cancel in self._cancels:
+        for cancel in self.faults.cancels:
             if cancel.status == row.status and self._ids[cancel.order] == row.id:
                 self.loop.call_later(cancel.after_s, self._cancel, row.id)
 
@@ -262,15 +232,10 @@ class World:
 
     # --- Blows ---------------------------------------------------------------------------------------------------
 
-    def is_struck(self, key: CallKey, phase: str) -> bool:
-        """Tell whether a blow falls at that point."""
-        return bool(self._blows) and (key, phase) in self._blows
-
     def strike_at(self, key: CallKey, phase: str) -> None:
         """Let the blows fall that are planned for this point."""
-        if self._blows and (key, phase) in self._blows:
-            for blow in self._blows[key, phase]:
-                self._strike(blow)
+        for blow in self.faults.blows_at(key, phase):
+            self._strike(blow)
 
     def _strike(self, blow: Blow) -> None:
         worker = self._workers[blow.worker]
