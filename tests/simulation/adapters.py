@@ -1,6 +1,6 @@
 """The engine's ports over a wire: connections to the model of the database, the chain, the venues."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
@@ -68,18 +68,24 @@ class WiredChain:
         self._world = wire.world
         self._chain = wire.world.chain
 
-    async def _ask(self, name: str, effect: Any) -> Any:
-        return await self._wire.call("chain", name, effect, Unreachable)
+    async def _ask(self, name: str, effect: Callable[[float], Any]) -> Any:
+        """Let a node answer from what it knows, as of the time that it is handed."""
+        who = self._wire.name
+
+        def answer() -> Any:
+            return effect(self._world.node_time(who, name))
+
+        return await self._wire.call("chain", name, answer, Unreachable)
 
     async def latest_blockhash(self) -> Blockhash:
-        return await self._ask("blockhash", lambda: self._chain.latest_blockhash(self._world.node_time()))
+        return await self._ask("blockhash", self._chain.latest_blockhash)
 
     async def send(self, transaction: bytes) -> SendAnswer:
         signature, swap = read_transaction(transaction)
         self._world.tell(self._wire.name, f"sends attempt {swap.attempt} of order {swap.order}")
         self._world.watch_sending(signature, swap)
 
-        def effect() -> SendAnswer:
+        def effect(_at: float) -> SendAnswer:
             answer = self._chain.send(transaction, self._wire.loop.time())
             self._world.tell("chain", f"attempt {swap.attempt} of order {swap.order}: {answer.value}")
             return answer
@@ -87,8 +93,8 @@ class WiredChain:
         return await self._ask("send", effect)
 
     async def statuses(self, signatures: Sequence[str], *, search_history: bool) -> Statuses:
-        def effect() -> Statuses:
-            now, at = self._wire.loop.time(), self._world.node_time()
+        def effect(at: float) -> Statuses:
+            now = self._wire.loop.time()
             statuses = self._chain.statuses(signatures, at, now, search_history=search_history)
             if self._world.history is not None and (search_history or any(statuses.landings)):
                 told = ", ".join("null" if each is None else str(each) for each in statuses.landings)
@@ -99,11 +105,11 @@ class WiredChain:
         return await self._ask("search" if search_history else "statuses", effect)
 
     async def height(self) -> Height:
-        return await self._ask("height", lambda: self._chain.height(self._world.node_time()))
+        return await self._ask("height", self._chain.height)
 
     async def paid_out(self, signature: str, mint: str) -> int:
         del mint
-        paid = await self._ask("paid out", lambda: self._chain.paid_out(signature, self._world.node_time()))
+        paid = await self._ask("paid out", lambda at: self._chain.paid_out(signature, at))
         if paid is None:
             raise Unreachable("the node does not know the transaction yet")
         return paid

@@ -46,7 +46,10 @@ class Client:
                     order = await reading.read_order(connection, DEFAULT_ACCOUNT, order_id)
                     if order is None or target not in TRANSITIONS[order.status]:
                         return False
-                    (moved,) = await door.move(connection, [from_order(order, target)])
+                    # As the api does: only what a worker has begun is an attempt that ends here.
+                    begun = target is Status.CANCELLED and order.status in (Status.ROUTING, Status.BUILDING)
+                    move = from_order(order, target, outcome="cancelled" if begun else None)
+                    (moved,) = await door.move(connection, [move])
             except psycopg.OperationalError:
                 # Whether it was carried out is unknown: look again.
                 continue

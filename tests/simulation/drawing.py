@@ -163,7 +163,8 @@ class _Draw:
     def behind(self) -> list[Fault]:
         at = self.at() if self.dice.random() < 0.3 else max(0.0, self.around_expiry() - 0.5)
         by_s = _time(self.dice, BLOCK_S / 2, self.life_s + 2.0)
-        return [Behind("behind", at, _time(self.dice, 0.5, 6.0), by_s, self.dice.randint(1, 4))]
+        fresh = self.dice.choice((None, "height", "statuses"))
+        return [Behind("behind", at, _time(self.dice, 0.5, 6.0), by_s, self.dice.randint(1, 4), fresh)]
 
     def fate(self) -> list[Fault]:
         how = self.dice.choice(("lands", "lands", "last block", "last block", "never"))
@@ -196,7 +197,8 @@ class _Draw:
     def lost_at_the_end(self) -> list[Fault]:
         """Let a swap land in its last block, and nodes be asked for it that do not know it yet."""
         order, attempt = self.order(), self.attempt()
-        behind = Behind("behind", self.around_expiry(), 4.0, _time(self.dice, 0.2, 2.0), self.dice.randint(1, 3))
+        one_in, fresh = self.dice.choice(((1, "height"), (1, "height"), (1, None), (2, None), (3, "height")))
+        behind = Behind("behind", self.around_expiry(), 4.0, _time(self.dice, 0.2, 2.0), one_in, fresh)
         return [Fate("fate", order, attempt, "last block"), behind]
 
     def goodbye(self) -> list[Fault]:

@@ -52,9 +52,10 @@ class Faults:
                 return outage
         return None
 
-    def behind_by(self, now: float, answers: int) -> float:
-        """Return how many seconds the node is behind that gives the answer of this number."""
+    def behind_by(self, now: float, call: str, nth: int) -> float:
+        """Return how many seconds the node is behind that answers a call of this kind and number."""
         for behind in self._behind:
-            if behind.at <= now < behind.at + behind.for_s and answers % behind.one_in == 0:
+            hit = nth % behind.one_in == 0 and call != behind.fresh
+            if hit and behind.at <= now < behind.at + behind.for_s:
                 return behind.by_s
         return 0.0

@@ -85,16 +85,21 @@ class BrokenCall:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """For a while every `one_in`-th answer of the chain comes from a node that is `by_s` behind."""
+    """For a while a node that is `by_s` behind answers every `one_in`-th of a process's calls of each kind.
+
+    But for calls of the kind `fresh`: those are always answered by a node that is up to date.
+    """
 
     kind: Literal["behind"]
     at: float
     for_s: float
     by_s: float
     one_in: int
+    fresh: str | None = None
 
     def __str__(self) -> str:
-        return f"one in {self.one_in} answers of the chain is {self.by_s:.3f} s old {_during(self)}"
+        but = f" (but for {self.fresh})" if self.fresh else ""
+        return f"one in {self.one_in} answers of the chain{but} is {self.by_s:.3f} s old {_during(self)}"
 
 
 @dataclass(frozen=True, slots=True)

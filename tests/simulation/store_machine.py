@@ -190,7 +190,7 @@ class StoreMachine(RuleBasedStateMachine):
             return {"amount_out": data.draw(st.sampled_from((0, None))) if poisoned else 995, **ending}
         if target is Status.FAILED:
             return {"error_code": None if poisoned else "no_liquidity", "error_reason": "dry", **ending}
-        return ending if target is Status.ROUTING else {}
+        return ending if target in (Status.ROUTING, Status.CANCELLED) else {}
 
     @precondition(lambda self: self.seen)
     @rule(data=st.data())

@@ -11,6 +11,7 @@ import psycopg
 from engine_common.orders import Order
 from engine_common.store.pool import TROUBLE
 from engine_common.transitions import Status
+from engine_worker.circuit import GuardedVenue
 from engine_worker.confirmation import Confirmations
 from engine_worker.engine import Engine
 from engine_worker.execution import Execution, RetryPolicy
@@ -61,7 +62,7 @@ class SimulatedWorker:
         tools = Tools(
             clock=wire,
             store=self.store,
-            venues=[WiredVenue(wire, "raydium"), WiredVenue(wire, "meteora")],
+            venues=[GuardedVenue(WiredVenue(wire, name), wire) for name in ("raydium", "meteora")],
             chain=chain,
             signer=SimulatedSigner(world.chain),
             confirmations=make.confirmations(chain, wire),

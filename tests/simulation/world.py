@@ -74,7 +74,6 @@ class World:
         self._unfinished = len(plan.orders)
         self._finished = self.loop.create_future()
         self._busy_until = 0.0
-        self._answers = 0
         self.faults = Faults(plan)
 
     # --- Running -------------------------------------------------------------------------------------------------
@@ -192,10 +191,9 @@ class World:
             self.counts[f"fault: outage of the {outage.what}"] += 1
         return outage is not None
 
-    def node_time(self) -> float:
-        """Return how far the node is that answers next."""
-        self._answers += 1
-        behind_s = self.faults.behind_by(self.loop.time(), self._answers)
+    def node_time(self, who: str, name: str) -> float:
+        """Return how far the node is that answers the process's latest call of this kind."""
+        behind_s = self.faults.behind_by(self.loop.time(), name, self.calls[who, name])
         if behind_s:
             self.counts["fault: answer of a node behind"] += 1
         return max(0.0, self.loop.time() - behind_s)
