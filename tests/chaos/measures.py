@@ -1,0 +1,65 @@
+"""How long orders paused, how long clients were not served, and what percentiles say of it."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from chaos.conductor import Befallen
+from chaos.evidence import EventRow
+
+_AFTER_S = 3.0
+_HARMS_WORKER = ("kill-worker", "terminate-worker", "stall-worker", "outlast-lease-worker")
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the value that so many percent of the values do not exceed; not a number where there are none."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, round(len(ordered) * percent / 100 + 0.5) - 1))]
+
+
+def summary(values: Sequence[float]) -> str:
+    """Return count and percentiles of times in seconds."""
+    points = ", ".join(f"p{percent} {percentile(values, percent):.2f}" for percent in (50, 90, 99))
+    return f"{len(values):6} times, {points}, max {max(values, default=float('nan')):.2f} s"
+
+
+def recoveries(histories: Iterable[Sequence[EventRow]], faults: Sequence[Befallen]) -> Mapping[str, list[float]]:
+    """Return for each kind of fault how long orders paused that were taken over: from the fault to `recovered`.
+
+    The cause is the first fault that hurt a worker since the order's event before, or else the first fault at all.
+    """
+    began = sorted((fault.began_at, fault.fault.kind.name) for fault in faults)
+    pauses: defaultdict[str, list[float]] = defaultdict(list)
+    for events in histories:
+        for before, event in pairwise(events):
+            if event.type == "recovered":
+                cause, at = _cause(began, before.at, event.at)
+                pauses[cause].append(event.at.timestamp() - at)
+    return pauses
+
+
+def _cause(began: Sequence[tuple[float, str]], since: datetime, until: datetime) -> tuple[str, float]:
+    # A stopped worker's last move may have been under way when the fault began.
+    first = bisect_left(began, (since.timestamp() - 0.5, ""))
+    last = bisect_left(began, (until.timestamp(), ""))
+    between = began[first:last]
+    for at, name in between:
+        if name in _HARMS_WORKER:
+            return name, at
+    return (between[0][1], between[0][0]) if between else ("(no fault since)", since.timestamp())
+
+
+def unserved(served_at: Sequence[float], faults: Sequence[Befallen]) -> Mapping[str, list[float]]:
+    """Return by kind of fault how long no new order was accepted: the longest gap during each and just after."""
+    ordered = sorted(served_at)
+    gaps: defaultdict[str, list[float]] = defaultdict(list)
+    for fault in faults:
+        # Counted from the fault on; a gap that it leaves behind is followed to its end.
+        last = bisect_left(ordered, fault.ended_at + _AFTER_S) + 1
+        window = [fault.began_at, *ordered[bisect_left(ordered, fault.began_at) : last]]
+        gaps[fault.fault.kind.name].append(max((after - before for before, after in pairwise(window)), default=0.0))
+    return gaps
