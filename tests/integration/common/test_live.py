@@ -1,8 +1,9 @@
 """Live events: published in order, bounded, and never in the way of an order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from typing import cast
 
 import orjson
 import pytest
@@ -13,6 +14,7 @@ from devstack.ports import free_port
 from engine_common import live
 from engine_common.orders import Event
 from support.orders import WALLET, new_id
+from support.waiting import eventually
 
 ORDER = new_id()
 
@@ -94,6 +96,39 @@ async def test_after_an_outage_new_events_are_published_again(
             break
     else:
         pytest.fail("no event came after the connections had been cut")
+
+
+class ClosingRedis:
+    """A client whose connection closes, under uvloop, while the first batch is written."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def register_script(self, _script: str) -> Callable[..., Awaitable[None]]:
+        async def run(args: list[object]) -> None:
+            assert args
+            self.batches += 1
+            if self.batches == 1:
+                raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+        return run
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_a_connection_that_closes_while_it_is_written_to_is_an_outage_like_any_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """RuntimeError is what uvloop raises then, and redis-py passes it on: found by killing Valkey under load."""
+    client = ClosingRedis()
+    publisher = live.Publisher(cast("Redis", client))
+    publisher.publish(event(1), "mine", WALLET)
+    await eventually(lambda: len(caplog.records) == 1)
+    publisher.publish(event(2), "mine", WALLET)
+    await eventually(lambda: client.batches == 2)
+    await publisher.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_closing_sends_what_is_left(publisher: live.Publisher, subscription: PubSub) -> None:

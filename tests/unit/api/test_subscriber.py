@@ -113,3 +113,19 @@ async def test_thousands_of_channels_go_in_few_commands(subscriber: Subscriber, 
         subscriber.subscribe(f"channel {number}")
     await settle()
     assert [len(command) - 1 for command in redis.commands] == [1000, 1000, 500]
+
+
+class ClosedConnection:
+    """A connection that closed, under uvloop, in the moment of being written to."""
+
+    async def send_command(self, *_command: str) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+
+async def test_a_connection_that_closes_while_it_is_written_to_is_lost_like_any_other(redis: Redis) -> None:
+    """RuntimeError is what uvloop raises then, and redis-py passes it on: no exception that nobody foresaw."""
+    keeping = Subscriber("redis://127.0.0.1:1", redis)
+    keeping.subscribe("a")
+    for work in (keeping._write(ClosedConnection()), keeping._watch(ClosedConnection())):
+        with pytest.raises(ConnectionError):
+            await work

@@ -16,6 +16,8 @@ _BUFFER = 20_000
 _BATCH = 500
 _PAUSE_AFTER_FAILURE_S = 0.5
 
+# What a connection to Redis in trouble raises; RuntimeError is uvloop's word for one that closed in that moment.
+TROUBLE = (RedisError, OSError, RuntimeError)
 
 # One command for a batch of (order's channel, wallet's channel, message): a PUBLISH each costs the sender far more CPU.
 _PUBLISH = """
@@ -67,7 +69,7 @@ class Publisher:
             while self._buffer:
                 try:
                     await self._send_batch()
-                except (RedisError, OSError) as error:
+                except TROUBLE as error:
                     log.warning("live events are not published, sockets read PostgreSQL meanwhile: %s", error)
                     self._buffer.clear()
                     await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)

@@ -167,19 +167,26 @@ class Subscriber:
             self._confirmed.difference_update(leaving)
             self._asked.update(joining)
             self._outstanding.update(joining)
-            await _send(connection, "UNSUBSCRIBE", leaving)
-            await _send(connection, "SUBSCRIBE", joining)
+            await _name(connection, "UNSUBSCRIBE", leaving)
+            await _name(connection, "SUBSCRIBE", joining)
 
     async def _watch(self, connection: Any) -> None:
         """Notice a peer that is gone without a word."""
         loop = asyncio.get_running_loop()
         while True:
-            await connection.send_command("PING")
+            await _send(connection, "PING")
             await asyncio.sleep(_PING_EVERY_S)
             if loop.time() - self._heard_at > _SILENCE_MEANS_AWAY_S:
                 raise TimeoutError(f"Redis has been silent for {_SILENCE_MEANS_AWAY_S:.0f} s")
 
 
-async def _send(connection: Any, command: str, channels: list[str]) -> None:
+async def _name(connection: Any, command: str, channels: list[str]) -> None:
     for start in range(0, len(channels), _MAX_NAMES):
-        await connection.send_command(command, *channels[start : start + _MAX_NAMES])
+        await _send(connection, command, *channels[start : start + _MAX_NAMES])
+
+
+async def _send(connection: Any, command: str, *names: str) -> None:
+    try:
+        await connection.send_command(command, *names)
+    except RuntimeError as error:  # uvloop's word for a connection that closed in that moment
+        raise ConnectionError(str(error)) from error
