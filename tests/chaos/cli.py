@@ -11,12 +11,16 @@ from typing import Annotated
 
 import typer
 import uvloop
+from rich.console import Console
 
+from chaos.drills import DRILLS, Drill, Finding, practise, table
 from chaos.kinds import KINDS, Topology, chosen
 from chaos.report import lines
 from chaos.run import Options, run
 from chaos.schedule import Injection, draw
 from devstack.faults import StackError
+
+_TABLE_WIDTH = 150
 
 app = typer.Typer(help=__doc__, add_completion=False)
 
@@ -65,6 +69,28 @@ def show_kinds() -> None:
     """List every kind of fault."""
     for kind in KINDS:
         _say(kind.name)
+
+
+@app.command("drill")
+def drill(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(DRILLS)}; without: all.")] = None,
+) -> None:
+    """Strike once with 500 orders in flight, and measure how long each of them paused."""
+    unknown = [name for name in names or [] if name not in DRILLS]
+    if unknown:
+        raise typer.BadParameter(f"there is no drill {unknown[0]}; there are {', '.join(DRILLS)}")
+    findings = [_practise(DRILLS[name]) for name in names or DRILLS]
+    Console(width=_TABLE_WIDTH).print(table(findings))
+    raise typer.Exit(0 if all(finding.clean for finding in findings) else 1)
+
+
+def _practise(drill: Drill) -> Finding:
+    with _directory(keep=False) as (root, release):
+        finding = uvloop.run(practise(drill, root, _say))
+        for line in [*lines(finding.outcome), *finding.faults]:
+            _say(line)
+        release(finding.clean)
+    return finding
 
 
 def _draw(options: Options, kinds: str) -> list[Injection]:

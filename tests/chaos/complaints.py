@@ -43,9 +43,11 @@ def _decoded(line: str) -> Mapping[str, object]:
 
 def _of_record(record: Mapping[str, object]) -> Iterator[str]:
     exception = str(record.get("exception", ""))
-    if _TRACEBACK in exception:
+    if exception:
         event = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", str(record.get("event")))
-        yield f"{record.get('logger', '')}: {event}: {exception.strip().splitlines()[-1]}"
+        # Of a group of exceptions the last line is a frame.
+        said = [line.strip(" |+-") for line in exception.splitlines()]
+        yield f"{record.get('logger', '')}: {event}: {[line for line in said if line][-1]}"
 
 
 def _last_line(lines: Iterator[str]) -> str:

@@ -1,5 +1,6 @@
 """How long orders paused, how long clients were not served, and what percentiles say of it."""
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from itertools import pairwise
 from chaos.conductor import Befallen
 from chaos.evidence import EventRow
 
-_AFTER_S = 3.0
+_AFTER_S = 0.7
 _HARMS_WORKER = ("kill-worker", "terminate-worker", "stall-worker", "outlast-lease-worker")
 
 
@@ -18,7 +19,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     if not values:
         return float("nan")
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(len(ordered) * percent / 100 + 0.5) - 1))]
+    return ordered[max(1, math.ceil(len(ordered) * percent / 100)) - 1]
 
 
 def summary(values: Sequence[float]) -> str:
@@ -54,12 +55,21 @@ def _cause(began: Sequence[tuple[float, str]], since: datetime, until: datetime)
 
 
 def unserved(served_at: Sequence[float], faults: Sequence[Befallen]) -> Mapping[str, list[float]]:
-    """Return by kind of fault how long no new order was accepted: the longest gap during each and just after."""
+    """Return by kind of fault how long no new order was accepted: the longest gap during each and just after.
+
+    Only of faults that came alone: of several at once nobody can say which it was.
+    """
     ordered = sorted(served_at)
     gaps: defaultdict[str, list[float]] = defaultdict(list)
     for fault in faults:
+        if any(_overlap(fault, other) for other in faults if other is not fault):
+            continue
         # Counted from the fault on; a gap that it leaves behind is followed to its end.
         last = bisect_left(ordered, fault.ended_at + _AFTER_S) + 1
         window = [fault.began_at, *ordered[bisect_left(ordered, fault.began_at) : last]]
         gaps[fault.fault.kind.name].append(max((after - before for before, after in pairwise(window)), default=0.0))
     return gaps
+
+
+def _overlap(one: Befallen, other: Befallen) -> bool:
+    return one.began_at <= other.ended_at + _AFTER_S and other.began_at <= one.ended_at + _AFTER_S

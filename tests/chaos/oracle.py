@@ -54,6 +54,7 @@ def illegal_steps(order: OrderRow, events: Sequence[EventRow]) -> Iterator[str]:
     if [event.seq for event in events] != list(range(1, len(events) + 1)):
         yield f"its seqs are {[event.seq for event in events]}"
     if not events:
+        yield "it has none"
         return
     first, last = events[0], events[-1]
     if (first.type, first.previous_status) != ("status", None) or first.status not in _FIRST or first.attempt != 1:

@@ -39,6 +39,7 @@ class Proxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._connections: set[_Connection] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -89,9 +90,17 @@ class Proxy:
             self._server.close()
         for connection in list(self._connections):
             connection.reset()
-        await asyncio.sleep(0)
+        if self._handlers:  # they end by themselves: asyncio's streams complain of handlers that are cancelled
+            await asyncio.wait(self._handlers)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
+        handler.add_done_callback(self._handlers.discard)
+        await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._weather.refuses:
             _reset(writer)
             return

@@ -96,7 +96,7 @@ def _times(outcome: Outcome) -> Iterator[str]:
     yield "pause of the orders that were taken over, from the fault to `recovered`, by cause:"
     pauses = recoveries(outcome.evidence.events.values(), outcome.happened)
     yield from _times_table(pauses)
-    yield "longest time without an accepted order, around each fault, by kind:"
+    yield "longest time without an accepted order, of each fault that came alone, by kind:"
     yield from _times_table(unserved(outcome.client.served_at, outcome.happened))
     connections = [following.connections for following in outcome.followings]
     most = max(connections, default=0)

@@ -83,9 +83,10 @@ class Run:
         began = time.monotonic()
         for number, plan in enumerate(islice(plans(seed), round(rate * duration_s))):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            _keep(self._orders, self._order(plan))
+            _keep(self._orders, self.place(plan))
 
-    async def _order(self, plan: Plan) -> None:
+    async def place(self, plan: Plan) -> None:
+        """Carry a plan out, and follow its order if the plan says so."""
         claim = await self.client.carry_out(plan, self._accepted)
         if claim is not None and plan.body["userWallet"] == WALLET:
             self.wallet_orders.append(claim.order_id)

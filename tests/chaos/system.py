@@ -48,12 +48,19 @@ _VARIABLES = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL", "mockdex": "DEX
 class System:
     """A running stack, its addresses, and the proxies in it by the names of `Topology.links`."""
 
-    def __init__(self, root: Path, topology: Topology, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        topology: Topology,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        restart_after_s: float = 0.1,
+    ) -> None:
         self.layout = Layout(root)
         self.topology = topology
         self.proxies: dict[str, Proxy] = {}
         self.admin_token = secrets.token_urlsafe(24)
-        self.supervisor = Supervisor(self.layout, say)
+        self.supervisor = Supervisor(self.layout, say, restart_after_s)
         neutral = {name: os.environ[name] for name in _PASSED if name in os.environ}
         self._environ = {**neutral, **SETTINGS, **environ}
         self._settings = StackSettings(

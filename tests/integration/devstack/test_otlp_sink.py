@@ -29,6 +29,7 @@ async def test_spans_of_an_sdk_arrive_with_their_service_and_parent() -> None:
             with tracer.start_as_current_span("outer") as outer:
                 with tracer.start_as_current_span("inner") as inner:
                     inner.set_status(StatusCode.ERROR)
+                    inner.set_attributes({"colour": "red", "again": True, "number": 7})
                 return f"{outer.get_span_context().trace_id:032x}"
 
         trace_id = await asyncio.to_thread(record)
@@ -36,6 +37,7 @@ async def test_spans_of_an_sdk_arrive_with_their_service_and_parent() -> None:
     inner, outer = sink.trace(trace_id)
     assert (outer.name, outer.service, outer.parent_id, outer.failed) == ("outer", "shop", "", False)
     assert (inner.name, inner.parent_id, inner.failed) == ("inner", outer.span_id, True)
+    assert inner.attributes == {"colour": "red", "again": True}
     assert outer.start_ns <= inner.start_ns <= inner.end_ns <= outer.end_ns
     assert sink.trace("0" * 32) == []
 

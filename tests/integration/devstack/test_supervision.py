@@ -17,11 +17,11 @@ from devstack.supervision import Supervisor, on_stop_signals
 class Watched:
     """A supervisor with what it has said."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **options: float) -> None:
         self.layout = Layout(root)
         self.layout.prepare()
         self.said: list[str] = []
-        self.supervisor = Supervisor(self.layout, self.said.append)
+        self.supervisor = Supervisor(self.layout, self.said.append, **options)
 
     def start(self, *programs: Program) -> None:
         """Bring programs up."""
@@ -101,6 +101,21 @@ def test_one_that_dies_now_and_then_is_started_again_at_once(watched: Watched) -
     watched.watch_until(lambda: any("ready again" in line for line in watched.said))
     assert "api       was ended by SIGKILL; starting it again in 0.1 s" in watched.said
     assert watched.pid("api") != killed
+
+
+def test_how_soon_the_dead_are_started_again_can_be_said(tmp_path: Path) -> None:
+    """For drills, which measure what happens meanwhile."""
+    watched = Watched(tmp_path, first_backoff_s=0.5)
+    try:
+        watched.start(python("api", "time.sleep(60)"))
+        died = time.monotonic()
+        os.kill(watched.pid("api"), signal.SIGKILL)
+        watched.watch_until(lambda: any("ready again" in line for line in watched.said))
+        assert time.monotonic() - died >= 0.5
+        assert "api       was ended by SIGKILL; starting it again in 0.5 s" in watched.said
+    finally:
+        watched.supervisor.hurry()
+        watched.supervisor.stop()
 
 
 def test_one_that_keeps_dying_is_started_more_and_more_rarely_and_reported(watched: Watched, tmp_path: Path) -> None:

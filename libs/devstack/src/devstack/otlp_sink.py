@@ -1,9 +1,9 @@
 """A small OTLP/HTTP receiver that keeps spans in memory: what the demo shows of a trace, without a tracing backend."""
 
 import socket
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from google.protobuf.message import DecodeError
@@ -34,6 +34,8 @@ class Span:
     start_ns: int
     end_ns: int
     failed: bool
+    attributes: Mapping[str, str | bool] = field(default_factory=dict[str, str | bool])
+    """those that are texts or truths"""
 
 
 class OtlpSink:
@@ -83,6 +85,7 @@ class OtlpSink:
                         start_ns=span.start_time_unix_nano,
                         end_ns=span.end_time_unix_nano,
                         failed=span.status.code == Status.STATUS_CODE_ERROR,
+                        attributes=_attributes(span.attributes),
                     )
                     for span in scope.spans
                 )
@@ -100,6 +103,19 @@ class OtlpSink:
             for metric in scope.metrics
         )
         return web.Response(body=ExportMetricsServiceResponse().SerializeToString(), content_type=_PROTOBUF)
+
+
+def _attributes(attributes: Iterable[KeyValue]) -> dict[str, str | bool]:
+    found: dict[str, str | bool] = {}
+    for each in attributes:
+        match each.value.WhichOneof("value"):
+            case "string_value":
+                found[each.key] = each.value.string_value
+            case "bool_value":
+                found[each.key] = each.value.bool_value
+            case _:
+                pass
+    return found
 
 
 def _attribute(attributes: Iterable[KeyValue], key: str) -> str:

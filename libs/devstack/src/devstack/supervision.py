@@ -38,8 +38,9 @@ class _Member:
 class Supervisor:
     """Runs the programs of one stack; its methods belong to one thread at a time, `request_stop` and `hurry` to any."""
 
-    def __init__(self, layout: Layout, say: Callable[[str], None]) -> None:
+    def __init__(self, layout: Layout, say: Callable[[str], None], first_backoff_s: float = _FIRST_BACKOFF_S) -> None:
         self._layout = layout
+        self._first_backoff_s = first_backoff_s  # from a death to the next start; doubles with each further death
         self._say = say
         self._members: list[_Member] = []
         self._stopping = threading.Event()
@@ -153,7 +154,7 @@ class Supervisor:
         steady = member.ready and now - member.started_at > _STEADY_S
         member.deaths = 1 if steady else member.deaths + 1
         member.child, member.ready = None, False
-        backoff_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (member.deaths - 1))
+        backoff_s = min(_LONGEST_BACKOFF_S, self._first_backoff_s * 2 ** (member.deaths - 1))
         member.start_again_at = now + backoff_s
         judge(member, child)
         self._say(f"{member.program.name:<9} {children.how_it_ended(child)}; starting it again in {backoff_s:.1f} s")
