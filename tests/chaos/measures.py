@@ -1,6 +1,7 @@
 """How long orders paused, how long clients were not served, and what percentiles say of it."""
 
 import math
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,9 @@ from chaos.conductor import Befallen
 from chaos.evidence import EventRow
 
 _AFTER_S = 0.7
-_HARMS_WORKER = ("kill-worker", "terminate-worker", "stall-worker", "outlast-lease-worker")
+# What may cost a worker its lease, at once or when it has drained or missed its heartbeats.
+_HARMS_WORKER = re.compile(r"(kill|terminate|stall|outlast-lease)-worker|postgres-.*|net-.*-worker-postgres|worker")
+_HARMS_FOR_S = 10.0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -31,9 +34,12 @@ def summary(values: Sequence[float]) -> str:
 def recoveries(histories: Iterable[Sequence[EventRow]], faults: Sequence[Befallen]) -> Mapping[str, list[float]]:
     """Return for each kind of fault how long orders paused that were taken over: from the fault to `recovered`.
 
-    The cause is the first fault that hurt a worker since the order's event before, or else the first fault at all.
+    The cause is the first fault that hurt a worker since the order's event before. A worker that was hurt shortly
+    before that event carried the order on for a while: then the pause counts from the event.
     """
-    began = sorted((fault.began_at, fault.fault.kind.name) for fault in faults)
+    began = sorted(
+        (fault.began_at, fault.fault.kind.name) for fault in faults if _HARMS_WORKER.fullmatch(fault.fault.kind.name)
+    )
     pauses: defaultdict[str, list[float]] = defaultdict(list)
     for events in histories:
         for before, event in pairwise(events):
@@ -47,11 +53,12 @@ def _cause(began: Sequence[tuple[float, str]], since: datetime, until: datetime)
     # A stopped worker's last move may have been under way when the fault began.
     first = bisect_left(began, (since.timestamp() - 0.5, ""))
     last = bisect_left(began, (until.timestamp(), ""))
-    between = began[first:last]
-    for at, name in between:
-        if name in _HARMS_WORKER:
-            return name, at
-    return (between[0][1], between[0][0]) if between else ("(no fault since)", since.timestamp())
+    if first < last:
+        at, name = began[first]
+        return name, at
+    if first and until.timestamp() - began[first - 1][0] < _HARMS_FOR_S:
+        return began[first - 1][1], since.timestamp()
+    return "(no fault)", since.timestamp()
 
 
 def unserved(served_at: Sequence[float], faults: Sequence[Befallen]) -> Mapping[str, list[float]]:

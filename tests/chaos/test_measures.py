@@ -39,6 +39,13 @@ def test_a_pause_counts_from_the_first_fault_that_hurt_a_worker() -> None:
     assert recoveries([history], faults) == {"kill-worker": [4.0]}
 
 
+def test_a_worker_that_was_told_to_stop_goes_on_for_a_while() -> None:
+    """The pause of what it then released counts from its last move; without any fault there is no cause."""
+    history = [event(1, "status", 102), event(2, "recovered", 104)]
+    assert recoveries([history], [befallen("terminate-worker", 100, 100)]) == {"terminate-worker": [2.0]}
+    assert recoveries([history], [befallen("valkey-flush", 103, 103)]) == {"(no fault)": [2.0]}
+
+
 def test_a_fault_that_came_alone_is_charged_with_the_longest_time_unserved() -> None:
     """From its beginning on; faults that came together are charged with nothing."""
     served = [99.0, 100.5, 103.5, 103.6, 110.0, 110.1]
