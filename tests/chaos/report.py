@@ -46,7 +46,8 @@ class Outcome:
 
     def last_line(self) -> str:
         """Return the line that says it all."""
-        counts = Counter(violation.wrong for violation in self.violations)
+        orders = {(violation.wrong, violation.order_id) for violation in self.violations}
+        counts = Counter(wrong for wrong, _ in orders)
         numbers = f"{len(self.evidence.orders)} orders, {len(self.happened)} faults, seed {self.seed}"
         first = ", ".join(f"{wrong} {counts[wrong]}" for wrong in (Wrong.LOST, Wrong.DOUBLED, Wrong.STUCK))
         if self.clean:
