@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 import redis.asyncio as redis
-from redis.exceptions import RedisError
 
 from engine_api.order_book import Lend
+from engine_common import live
 from engine_common.store import statements
 from engine_common.store.pool import TROUBLE
 
@@ -43,7 +43,7 @@ class Health:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 await self._redis.execute_command("PING")
-        except (TimeoutError, RedisError, OSError):
+        except (TimeoutError, *live.TROUBLE):
             return False
         return True
 

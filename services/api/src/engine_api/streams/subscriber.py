@@ -4,6 +4,8 @@ import asyncio
 import logging
 import math
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import redis.asyncio as redis
@@ -108,7 +110,8 @@ class Subscriber:
         """Serve one connection until it breaks."""
         connection: Any = self._client.connection_pool.make_connection()
         try:
-            await connection.connect()
+            with _closing_foreseen():
+                await connection.connect()
             self._note_away(away=False)
             self._heard_at = asyncio.get_running_loop().time()
             self._changed.set()
@@ -186,7 +189,14 @@ async def _name(connection: Any, command: str, channels: list[str]) -> None:
 
 
 async def _send(connection: Any, command: str, *names: str) -> None:
-    try:
+    with _closing_foreseen():
         await connection.send_command(command, *names)
-    except RuntimeError as error:  # uvloop's word for a connection that closed in that moment
+
+
+@contextmanager
+def _closing_foreseen() -> Generator[None]:
+    """Let a connection that closes in the moment of writing be lost like any other: uvloop raises RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
         raise ConnectionError(str(error)) from error
