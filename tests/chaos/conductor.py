@@ -45,11 +45,18 @@ class Befallen:
 class Conductor:
     """Injects faults; `record` has those that happened and those that were missed, in order of their beginning."""
 
-    def __init__(self, system: System, dex_settings: dict[str, object], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        system: System,
+        dex_settings: Mapping[str, object],
+        say: Callable[[str], None],
+        patience_s: float = _FOUND_WITHIN_S,
+    ) -> None:
         self.record: list[Befallen] = []
         self._system = system
         self._dex_settings = dex_settings  # what holds when there is no fault
         self._say = say
+        self._patience_s = patience_s  # for a victim that is just being started again
 
     @property
     def happened(self) -> list[Befallen]:
@@ -93,7 +100,7 @@ class Conductor:
     async def _found(self, name: str) -> list[int]:
         """Return the pids of a process's family, waiting for it to be there. Raises TimeoutError."""
         try:
-            return await eventually(lambda: self._system.family(name), within_s=_FOUND_WITHIN_S)
+            return await eventually(lambda: self._system.family(name), within_s=self._patience_s)
         except AssertionError:
             raise TimeoutError(f"{name} does not run") from None
 
@@ -121,7 +128,7 @@ class Conductor:
 
     async def _set_dex(self, fault: Fault) -> None:
         setting, value = fault.victim, fault.parameters["rate"]
-        await self._until_set({setting: round(value) if setting.endswith("_ms") else value}, _FOUND_WITHIN_S)
+        await self._until_set({setting: round(value) if setting.endswith("_ms") else value}, self._patience_s)
         await asyncio.sleep(fault.seconds)
         await self.restore_dex(setting)
 

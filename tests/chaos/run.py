@@ -31,7 +31,7 @@ _SETTLED_WITHIN_S = 90.0
 _LOOK_EVERY_S = 0.25
 _PROGRESS_EVERY_S = 10.0
 # The settings of the mock DEX that faults change, as they are without faults; the others are 0.
-_DEX_BASE: dict[str, object] = {
+DEX_SETTINGS: dict[str, object] = {
     "execution_delay_ms": int(SETTINGS["MOCK_DEX_EXECUTION_DELAY_MS"]),
     "failure_rate": float(SETTINGS["MOCK_DEX_FAILURE_RATE"]),
     "reply_lost_rate": 0.0,
@@ -203,7 +203,7 @@ async def run(options: Options, schedule: Sequence[Injection], root: Path, say: 
     system = System(root, options.topology, environ, say)
     async with system.running(), http_session() as session:
         run = Run(system, session, say)
-        conductor = Conductor(system, _DEX_BASE, say)
+        conductor = Conductor(system, DEX_SETTINGS, say)
         progress = asyncio.create_task(run.report_progress())
         try:
             async with run.following_wallet():

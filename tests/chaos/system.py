@@ -123,6 +123,7 @@ class System:
                     await _first(asyncio.create_task(ready.wait()), keeper)
                     yield
                 finally:
+                    self.be_fair()  # who is stopped cannot end
                     self.supervisor.request_stop()
                     with contextlib.suppress(StackError):  # told already, by `_first`
                         await keeper
