@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -11,6 +12,7 @@ from engine_common.store.pool import Pool
 from engine_common.transitions import Status
 from support.placing import all_finished, announce, histories, place, read_all
 from support.services import MockDex, Worker
+from support.stalling import stalling_proxy
 from support.waiting import eventually
 
 StartWorker = Callable[..., Awaitable[Worker]]
@@ -73,6 +75,27 @@ async def test_what_a_stopped_worker_could_not_finish_is_released_and_taken_over
     await assert_swapped_once(dex, await all_finished(pool, ids))
     for events in await histories(pool, ids):
         assert [event.type for event in events if event.type != "status"] == ["recovered"]
+
+
+async def test_what_is_released_does_not_wait_for_a_redis_that_hangs(
+    start_worker: StartWorker, dex: MockDex, pool: Pool, redis_url: str
+) -> None:
+    """The consumer's end takes seconds then, and up to one on a good day: orders stood still until it had come."""
+    await dex.set(execution_delay_ms=6_000)
+    async with stalling_proxy(redis_url) as (proxy, stalling_url):
+        worker = await start_worker(ENGINE_DRAIN_S="0", REDIS_URL=stalling_url, **NO_END)
+        await submitted(pool, redis_url)
+        proxy.stall()
+        worker.send(signal.SIGTERM)
+
+        async def released() -> bool:
+            return await owners(pool) == {None: ORDERS}
+
+        await eventually(released)
+        released_at = time.monotonic()
+        assert await worker.ended() == 0
+        # Its consumer waits for Redis for three seconds.
+        assert time.monotonic() - released_at > 1.0
 
 
 async def test_a_worker_stopped_with_messages_waiting_leaves_them_to_others(

@@ -128,17 +128,14 @@ class WorkerProcess:
 
     async def stop(self) -> None:
         """Take nothing more, finish what can be finished in time, and release the rest to other workers."""
-        drained = self._engine.stop(self._settings.engine_drain_s)
+        drained = self._drain_and_sign_off()
         if self._delivering:
+            # At once: the consumer's end takes a second, and more while Redis hangs, and orders would stand still.
             for outcome in await asyncio.gather(drained, self._delivery.stop(), return_exceptions=True):
                 if isinstance(outcome, Exception):
                     log.error("a part of the worker did not stop as it should", exc_info=outcome)
         else:
             await drained
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        await self._sign_off()
         await self._events.close()
         await self._venues.aclose()
         await self._node.aclose()
@@ -148,6 +145,13 @@ class WorkerProcess:
             async with asyncio.timeout(_SIGN_OFF_WITHIN_S):
                 await self._pool.close()
                 await self._heart.close()
+
+    async def _drain_and_sign_off(self) -> None:
+        await self._engine.stop(self._settings.engine_drain_s)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._sign_off()
 
     async def _sign_off(self) -> None:
         try:
