@@ -1,6 +1,7 @@
 """The api as a process: how it starts, how it refuses to, and how it ends."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -78,7 +80,7 @@ async def process(environ: dict[str, str]) -> AsyncIterator[Process]:
 async def test_on_sigterm_sockets_are_told_to_come_back_and_the_process_ends(
     shared_database_url: str, redis_url: str, wallet: str
 ) -> None:
-    """Close code 1012, exit code 0, nothing but two lines in the log."""
+    """Close code 1012, exit code 0, nothing in the log but two lines, and what suits development only."""
     async with process(environment(shared_database_url, redis_url)) as running:
         api = running.api
         order_id = await api.place(userWallet=wallet)
@@ -94,7 +96,7 @@ async def test_on_sigterm_sockets_are_told_to_come_back_and_the_process_ends(
         code, log = await running.ended()
     assert code == 0, log
     events = [line for line in log.splitlines() if '"level":"info"' not in line]
-    assert all("suit development only" in line for line in events), log
+    assert all("suit development only" in line or "API_KEYS_FILE" in line for line in events), log
 
 
 async def test_an_order_that_is_under_way_is_answered_before_the_end(shared_database_url: str, redis_url: str) -> None:
@@ -139,12 +141,12 @@ def test_production_wants_its_servers_named(redis_url: str) -> None:
     environ = environment("", redis_url, ENV="production")
     code, said = fails(environ)
     assert code == 2
-    assert "DATABASE_URL" in said
+    assert [line.split()[0] for line in said.splitlines()] == ["DATABASE_URL", "API_KEYS_FILE"]
 
 
 @pytest.mark.parametrize(("env", "starts"), [("production", False), ("development", True)])
 async def test_commits_that_do_not_last_are_refused_in_production(
-    database_url: str, redis_url: str, env: str, starts: bool
+    database_url: str, redis_url: str, env: str, starts: bool, tmp_path: Path
 ) -> None:
     """In development they are warned of."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
@@ -152,7 +154,9 @@ async def test_commits_that_do_not_last_are_refused_in_production(
         await connection.execute(
             psycopg.sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(psycopg.sql.Identifier(name))
         )
-    environ = environment(database_url, redis_url, ENV=env)
+    keys = tmp_path / "keys"
+    keys.write_text(f"desk:{hashlib.sha256(b'key').hexdigest()}\n")
+    environ = environment(database_url, redis_url, ENV=env, API_KEYS_FILE=str(keys))
     if starts:
         async with process(environ) as running:
             running.terminate()

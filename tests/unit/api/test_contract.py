@@ -17,19 +17,23 @@ async def undescribed(_: object) -> Response:
 def test_a_route_that_does_not_describe_itself_is_refused() -> None:
     """So that none can be forgotten."""
     with pytest.raises(TypeError, match="says nothing"):
-        build([*ROUTES, Route("/forgotten", undescribed)])
+        build([*ROUTES, Route("/forgotten", undescribed)], keys_required=True)
 
 
 def test_every_kind_of_problem_is_documented_somewhere() -> None:
     """A code that no route lists would surprise a client."""
     kinds = {value.code for value in vars(problems).values() if isinstance(value, Kind)}
-    documented = {
+    document = build(ROUTES, keys_required=True)
+    over_http = {
         code
-        for path in build(ROUTES)["paths"].values()
+        for path in document["paths"].values()
         for operation in path.values()
         for response in operation["responses"].values()
         for media in response["content"].values()
         for part in media["schema"].get("allOf", [])[1:]
         for code in part["properties"]["code"]["enum"]
     }
-    assert documented == kinds
+    on_sockets = {
+        code for socket in document["x-websockets"].values() for codes in socket["closes"].values() for code in codes
+    }
+    assert over_http | on_sockets == kinds

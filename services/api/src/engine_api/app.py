@@ -7,16 +7,22 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
+from engine_api.access.credentials import API_KEY_HEADER
+from engine_api.access.gate import Gate
 from engine_api.boundary import ErrorBoundary, pass_on
 from engine_api.components import State, assembled
+from engine_api.contract.operations import public_paths
 from engine_api.intake.idempotency import HEADER
+from engine_api.request_ids import HEADER as REQUEST_ID
+from engine_api.request_ids import RequestIds
 from engine_api.routes.table import ROUTES
 from engine_api.settings import ApiSettings
 from engine_common.telemetry import tracing
 
 
-def make_app(settings: ApiSettings) -> Starlette:
+def make_app(settings: ApiSettings) -> ASGIApp:
     """Return the application; its parts are put together when it starts to serve."""
 
     @asynccontextmanager
@@ -26,14 +32,18 @@ def make_app(settings: ApiSettings) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[*_cors(settings), Middleware(ErrorBoundary)],
+        middleware=[
+            *_cors(settings),
+            Middleware(ErrorBoundary),
+            Middleware(Gate, public_paths=public_paths(ROUTES)),
+        ],
         exception_handlers={HTTPException: pass_on},
         lifespan=lifespan,
     )
     # A redirect would be the one answer that is neither a success nor a problem.
     app.router.redirect_slashes = False
     tracing.instrument_asgi(app)
-    return app
+    return RequestIds(app)
 
 
 def _cors(settings: ApiSettings) -> list[Middleware]:
@@ -44,7 +54,15 @@ def _cors(settings: ApiSettings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=("GET", "POST"),
-            allow_headers=("Content-Type", HEADER, "traceparent"),
-            expose_headers=("Location", "Retry-After", "Idempotency-Replayed"),
+            allow_headers=("Authorization", API_KEY_HEADER, "Content-Type", HEADER, REQUEST_ID, "traceparent"),
+            expose_headers=(
+                "Location",
+                "Retry-After",
+                "Idempotency-Replayed",
+                "RateLimit",
+                "RateLimit-Policy",
+                "WWW-Authenticate",
+                REQUEST_ID,
+            ),
         )
     ]

@@ -1,14 +1,18 @@
 """Request bodies: bounded in size, JSON, and never a number through a float."""
 
+import asyncio
 import json
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from starlette.requests import Request
 
-from engine_api.problems import NOT_JSON, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Refusal
+from engine_api.problems import NOT_JSON, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Refusal
 
 MAX_BYTES = 64 * 1024
+
+# Seconds; 64 KiB come in this time over the slowest of lines.
+WITHIN_S = 10.0
 
 _JSON = "application/json"
 # Longer integers become Decimals: Python refuses to read integers of more than some thousand digits at all.
@@ -71,7 +75,13 @@ async def read_json(request: Request[Any]) -> Any:
         raise Refusal(UNSUPPORTED_MEDIA_TYPE, f"the content type must be {_JSON}")
     if int(headers.get("content-length", "0")) > MAX_BYTES:
         raise _too_large()
-    return parse_json(decode(await _read(request)))
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            body = await _read(request)
+    except TimeoutError:
+        detail = f"the body did not come within {WITHIN_S:.0f} s"
+        raise Refusal(REQUEST_TIMEOUT, detail, headers={"connection": "close"}) from None
+    return parse_json(decode(body))
 
 
 async def _read(request: Request[Any]) -> bytes:

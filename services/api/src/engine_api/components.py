@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, TypedDict
 
 from engine_api import measures
+from engine_api.access import doors
+from engine_api.access.doors import Doors
 from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.execution import Execution, Moves
@@ -47,6 +49,7 @@ class State(TypedDict):
     orders: OrderBook
     health: Health
     hub: Hub
+    doors: Doors
     allowed_origins: frozenset[str]
 
 
@@ -79,6 +82,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)
         health = Health(partial(answering, writing), asking)
+        guarding = await stack.enter_async_context(doors.opened(settings))
         if settings.metrics_port is not None:
             serving = await probes.serve_probes(settings.metrics_port, health.postgres)
             stack.push_async_callback(serving.close)
@@ -88,6 +92,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             orders=orders,
             health=health,
             hub=hub,
+            doors=guarding,
             allowed_origins=frozenset(settings.allowed_origins),
         )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 from starlette.responses import Response
 
+from engine_api import request_ids
 from engine_common.telemetry import tracing
 
 MEDIA_TYPE = "application/problem+json"
@@ -31,8 +32,11 @@ class Kind:
 
 
 NOT_JSON = Kind("not_json", "Not JSON", 400)
+MALFORMED_REQUEST = Kind("malformed_request", "Malformed request", 400)
+UNAUTHORIZED = Kind("unauthorized", "Not authorized", 401)
 NOT_FOUND = Kind("not_found", "Not found", 404)
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", "Method not allowed", 405)
+REQUEST_TIMEOUT = Kind("request_timeout", "Request too slow", 408, retryable=True)
 ALREADY_FINISHED = Kind("already_finished", "Order already finished", 409)
 ALREADY_SUBMITTED = Kind("already_submitted", "Order already submitted", 409)
 CONTENDED = Kind("contended", "Order keeps changing", 409, retryable=True)
@@ -42,6 +46,9 @@ INVALID_ORDER = Kind("invalid_order", "Invalid order", 422)
 UNSUPPORTED_TYPE = Kind("unsupported_type", "Unsupported order type", 422)
 INVALID_PARAMETER = Kind("invalid_parameter", "Invalid parameter", 422)
 KEY_REUSED = Kind("idempotency_key_reused", "Idempotency key reused", 422)
+RATE_LIMITED = Kind("rate_limited", "Too many requests", 429, retryable=True)
+TOO_MANY_SOCKETS = Kind("too_many_sockets", "Too many sockets", 429, retryable=True)
+HEAD_TOO_LARGE = Kind("head_too_large", "Headers too large", 431)
 INTERNAL_ERROR = Kind("internal_error", "Internal error", 500)
 UNAVAILABLE = Kind("unavailable", "Temporarily unavailable", 503, retryable=True)
 OVERLOADED = Kind("overloaded", "Too many unfinished orders", 503, retryable=True)
@@ -95,6 +102,7 @@ def document(refusal: Refusal) -> dict[str, Any]:
         "code": refusal.kind.code,
         "retryable": refusal.retryable,
         "traceId": None if context is None else context.trace_id,
+        "requestId": request_ids.current_request_id(),
         **refusal.members,
     }
     if refusal.errors:

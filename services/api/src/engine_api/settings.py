@@ -1,10 +1,14 @@
 """What the api reads from its environment."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 from pydantic_settings import NoDecode
 
+from engine_api.access.key_file import read_key_file
+from engine_api.access.keys import Digests, parse_plain
+from engine_api.access.quotas import parse_limits
 from engine_common.settings import BackendSettings
 
 
@@ -12,6 +16,23 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _readable(path: Path) -> Path:
+    read_key_file(path)
+    return path
+
+
+def _limits(text: str) -> str:
+    parse_limits(text)
+    return text
+
+
+def _digests(value: Any) -> Digests:
+    return parse_plain(value) if isinstance(value, str) else value
+
+
+RateLimit = Annotated[str, AfterValidator(_limits)]
 
 
 class ApiSettings(BackendSettings):
@@ -28,3 +49,35 @@ class ApiSettings(BackendSettings):
         ge=1,
         description="orders from `queued` to `submitted` beyond which no more are taken: creating answers 503",
     )
+    api_keys_file: Annotated[Path, AfterValidator(_readable)] | None = Field(
+        default=None,
+        description="file of API keys, one `ACCOUNT:SHA256` a line, read again when it changes; unset: none is needed",
+        json_schema_extra={"required_in_production": True},
+    )
+    api_keys: Annotated[Digests, NoDecode, PlainValidator(_digests)] | None = Field(
+        default=None, repr=False, description="for development instead of the file: `ACCOUNT:KEY,ACCOUNT:KEY`"
+    )
+    rate_limit_reads: RateLimit = Field(
+        default="200/second",
+        description="requests that only read, and sockets opened, of one API key; several separated by `;`; `off`: any "
+        "number. Callers without keys are not limited",
+    )
+    rate_limit_writes: RateLimit = Field(
+        default="100/second", description="requests that create or change orders, of one API key; as for reads"
+    )
+    max_sockets_per_account: int = Field(
+        default=2500, ge=1, description="WebSockets of one account that one api process keeps open"
+    )
+
+    def unfit_for_production(self) -> list[str]:
+        """Add what is wrong with the keys."""
+        reasons = super().unfit_for_production()
+        if self.api_keys is not None:
+            reasons.append("API_KEYS is for development: unset it when ENV=production, and use API_KEYS_FILE.")
+        return reasons
+
+    @model_validator(mode="after")
+    def _keys_come_from_one_place(self) -> Self:
+        if self.api_keys is not None and self.api_keys_file is not None:
+            raise ValueError("API_KEYS and API_KEYS_FILE are both set: unset one")
+        return self

@@ -161,6 +161,7 @@ class Problem(Shape):
     code: str
     retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
     trace_id: TraceId | None
+    request_id: Annotated[str | None, Field(description="the answer's X-Request-ID")]
     errors: list[FieldProblem] = []
     order_id: Annotated[str, Field(description="with `outcome_unknown`: the order that may exist")] = ""
 

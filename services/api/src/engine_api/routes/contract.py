@@ -10,4 +10,4 @@ from engine_api.documents import JsonResponse
 
 async def openapi(request: Request[State]) -> Response:
     """Show this contract."""
-    return JsonResponse(document.build(request.app.routes))
+    return JsonResponse(document.build(request.app.routes, keys_required=request.state["doors"].keyring.required))

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine_api import parameters
+from engine_api.access.caller import account_of
 from engine_api.bodies import read_json
 from engine_api.components import State
 from engine_api.documents import JsonResponse, order_document
@@ -14,7 +15,7 @@ from engine_api.intake.order_body import read_terms
 from engine_api.order_book import Filter
 from engine_api.paging import encode_cursor
 from engine_api.parameters import DEFAULT_LIMIT, Parameters
-from engine_common.orders import DEFAULT_ACCOUNT, event_document
+from engine_common.orders import event_document
 from engine_common.transitions import Status
 
 _REPLAYED = {"idempotency-replayed": "true"}
@@ -33,32 +34,32 @@ async def create(request: Request[State]) -> Response:
 async def _place(request: Request[State], status: Status, code: int) -> Response:
     key = read_key(request.headers.getlist(HEADER))
     terms = read_terms(await read_json(request))
-    order, replayed = await request.state["placement"].place(DEFAULT_ACCOUNT, terms, key, status)
+    order, replayed = await request.state["placement"].place(account_of(request), terms, key, status)
     headers = {"location": f"/api/orders/{order.id}"}
     return JsonResponse(order_document(order), code, headers | _REPLAYED if replayed else headers)
 
 
 async def execute(request: Request[State]) -> Response:
     """Queue a pending order."""
-    order = await request.state["execution"].execute(DEFAULT_ACCOUNT, request.path_params["id"])
+    order = await request.state["execution"].execute(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order), 202, {"location": f"/api/orders/{order.id}"})
 
 
 async def cancel(request: Request[State]) -> Response:
     """Cancel an order that has not been submitted."""
-    order = await request.state["execution"].cancel(DEFAULT_ACCOUNT, request.path_params["id"])
+    order = await request.state["execution"].cancel(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order))
 
 
 async def read(request: Request[State]) -> Response:
     """Show an order as it stands."""
-    order = await request.state["orders"].read(DEFAULT_ACCOUNT, request.path_params["id"])
+    order = await request.state["orders"].read(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order))
 
 
 async def history(request: Request[State]) -> Response:
     """Show everything that happened to an order."""
-    events = await request.state["orders"].history(DEFAULT_ACCOUNT, request.path_params["id"])
+    events = await request.state["orders"].history(account_of(request), request.path_params["id"])
     return JsonResponse({"data": [event_document(event) for event in events]})
 
 
@@ -83,7 +84,7 @@ async def _page(request: Request[State], query: Parameters, wallet: str | None) 
         order_type=query.read(parameters.ORDER_TYPE),
     )
     query.check()
-    page = await request.state["orders"].page(DEFAULT_ACCOUNT, wanted)
+    page = await request.state["orders"].page(account_of(request), wanted)
     body: dict[str, Any] = {
         "data": [order_document(order) for order in page.orders],
         "nextCursor": encode_cursor(page.orders[-1].id) if page.more else None,

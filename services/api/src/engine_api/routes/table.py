@@ -74,6 +74,9 @@ _CANCELLING = Operation(
     parameters=(parameters.ORDER_ID_IN_PATH,),
 )
 
+_FOLLOWING = (problems.NOT_FOUND, problems.INVALID_PARAMETER)
+_EXECUTING_HERE = (*_FOLLOWING, problems.REQUEST_TIMEOUT, *_placing(202).refusals)
+
 ROUTES: list[BaseRoute] = [
     ApiRoute("POST", "/api/orders/execute", orders.create_and_execute, _placing(202)),
     ApiRoute("POST", "/orders", orders.create_and_execute, _placing(202), name="create_and_execute_as_before"),
@@ -89,11 +92,16 @@ ROUTES: list[BaseRoute] = [
         orders.list_wallet_orders,
         _listing(parameters.WALLET_IN_PATH, problems.NOT_FOUND),
     ),
-    ApiRoute("GET", "/livez", health.livez, Operation({200: schemas.Alive})),
-    ApiRoute("GET", "/readyz", health.readyz, Operation({200: schemas.Readiness, 503: schemas.Readiness})),
-    ApiRoute("GET", "/health", health.health, Operation({200: schemas.Report})),
-    ApiRoute("GET", "/openapi.json", contract.openapi, Operation({200: None})),
-    SocketRoute("/ws/orders/{id}", sockets.order_events, (parameters.ORDER_ID_IN_PATH, parameters.AFTER)),
-    SocketRoute("/api/orders/execute", sockets.execute, (parameters.ORDER_ID, parameters.AFTER)),
-    SocketRoute("/ws", sockets.wallet_events, (parameters.WALLET, parameters.USER_ID, parameters.SINCE)),
+    ApiRoute("GET", "/livez", health.livez, Operation({200: schemas.Alive}, public=True)),
+    ApiRoute("GET", "/readyz", health.readyz, Operation({200: schemas.Readiness, 503: schemas.Readiness}, public=True)),
+    ApiRoute("GET", "/health", health.health, Operation({200: schemas.Report}, public=True)),
+    ApiRoute("GET", "/openapi.json", contract.openapi, Operation({200: None}, public=True)),
+    SocketRoute("/ws/orders/{id}", sockets.order_events, (parameters.ORDER_ID_IN_PATH, parameters.AFTER), _FOLLOWING),
+    SocketRoute("/api/orders/execute", sockets.execute, (parameters.ORDER_ID, parameters.AFTER), _EXECUTING_HERE),
+    SocketRoute(
+        "/ws",
+        sockets.wallet_events,
+        (parameters.WALLET, parameters.USER_ID, parameters.SINCE),
+        (problems.INVALID_PARAMETER,),
+    ),
 ]

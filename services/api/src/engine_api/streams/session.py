@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from engine_api import measures
+from engine_api.access.caller import caller_of
+from engine_api.access.credentials import subprotocol
 from engine_api.boundary import as_refusal
 from engine_api.components import State
+from engine_api.problems import Kind
 from engine_api.streams.outlet import TooSlow
 
 FINISHED = 1000
@@ -22,7 +25,14 @@ NOT_ALLOWED = 4401
 INVALID = 4422
 
 # By the status that the same refusal has over HTTP; everything else is the client's mistake.
-_CLOSE_CODES = {404: UNKNOWN_ORDER, 500: INTERNAL_ERROR, 503: TRY_AGAIN_LATER}
+_CLOSE_CODES = {
+    401: NOT_ALLOWED,
+    404: UNKNOWN_ORDER,
+    408: TOO_SLOW,
+    429: TRY_AGAIN_LATER,
+    500: INTERNAL_ERROR,
+    503: TRY_AGAIN_LATER,
+}
 
 # A client that reads too slowly has this long to take what is on its way to it, and the close after that.
 _FAREWELL_WITHIN_S = 10.0
@@ -46,7 +56,7 @@ def serving(handler: Handler) -> Callable[[Socket], Awaitable[None]]:
 
     @wraps(handler)
     async def serve(socket: Socket) -> None:
-        await socket.accept()
+        await socket.accept(subprotocol(socket.scope))
         measures.count_socket(1)
         try:
             farewell = await _outcome(handler, socket)
@@ -63,7 +73,7 @@ async def _outcome(handler: Handler, socket: Socket) -> Farewell:
     try:
         if not _is_allowed_origin(socket):
             return Farewell(NOT_ALLOWED, "pages of this origin may not connect")
-        return await handler(socket)
+        return await _let_in(handler, socket)
     except WebSocketDisconnect:
         raise
     except TooSlow as error:
@@ -72,11 +82,36 @@ async def _outcome(handler: Handler, socket: Socket) -> Farewell:
         return farewell_of(error, socket)
 
 
+async def _let_in(handler: Handler, socket: Socket) -> Farewell:
+    """Serve the socket as long as its key is in force. Raises what the handler raises, and Refusal."""
+    stay = asyncio.timeout(None)
+    try:
+        async with stay:
+            with socket.state["doors"].presence.entered(caller_of(socket), lambda: stay.reschedule(0)):
+                return await handler(socket)
+    except TimeoutError:
+        if stay.expired():
+            return Farewell(NOT_ALLOWED, "the API key was revoked")
+        raise
+
+
+async def turn_away(socket: Socket, error: Exception) -> None:
+    """Accept the handshake of a socket that is not served, and close it with the reason."""
+    with contextlib.suppress(WebSocketDisconnect):
+        await socket.accept(subprotocol(socket.scope))
+        await _close(socket, farewell_of(error, socket))
+
+
+def close_code(kind: Kind) -> int:
+    """Return the code with which a socket is closed on a refusal of this kind."""
+    return _CLOSE_CODES.get(kind.status, INVALID)
+
+
 def farewell_of(error: Exception, socket: Socket) -> Farewell:
     """Return how a socket ends on the error."""
     refusal = as_refusal(error, socket.scope)
     measures.count_refused(refusal.kind.code)
-    return Farewell(_CLOSE_CODES.get(refusal.kind.status, INVALID), refusal.detail)
+    return Farewell(close_code(refusal.kind), refusal.detail)
 
 
 def _is_allowed_origin(socket: Socket) -> bool:

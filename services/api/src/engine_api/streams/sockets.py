@@ -1,11 +1,14 @@
 """What can be asked for over a WebSocket: the events of an order, of a wallet, or an order of the socket's own."""
 
+import asyncio
 from uuid import UUID
 
 import orjson
 from starlette.websockets import WebSocketDisconnect
 
 from engine_api import parameters, problems
+from engine_api.access.caller import account_of, caller_of
+from engine_api.access.quotas import Use
 from engine_api.bodies import decode, parse_json
 from engine_api.boundary import as_refusal
 from engine_api.intake.idempotency import HEADER, read_key
@@ -18,9 +21,10 @@ from engine_api.streams.outlet import Outlet
 from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, serving, until_gone
 from engine_api.streams.wallet_stream import stream_wallet
 from engine_common.errors import StoreUnavailable
-from engine_common.orders import DEFAULT_ACCOUNT
 from engine_common.store.pool import TROUBLE
 from engine_common.transitions import Status
+
+_FIRST_MESSAGE_WITHIN_S = 30.0
 
 
 @serving
@@ -55,7 +59,7 @@ async def wallet_events(socket: Socket) -> Farewell:
     query.check()
     if len(names) != 1 or (name := names.pop()) is None:
         raise invalid(INVALID_PARAMETER, [FieldError("wallet", "must be given, once")])
-    wallet = WalletName(DEFAULT_ACCOUNT, name)
+    wallet = WalletName(account_of(socket), name)
     await until_gone(socket, stream_wallet(_outlet(socket), socket.state["orders"], wallet, since))
     return Farewell(FINISHED)
 
@@ -93,7 +97,7 @@ def _check_beginning(socket: Socket) -> None:
 async def _stream(socket: Socket, order_id: str) -> Farewell:
     after = _after(socket)
     await until_gone(
-        socket, stream_order(_outlet(socket), socket.state["orders"], DEFAULT_ACCOUNT, _as_id(order_id), after)
+        socket, stream_order(_outlet(socket), socket.state["orders"], account_of(socket), _as_id(order_id), after)
     )
     return Farewell(FINISHED)
 
@@ -101,13 +105,20 @@ async def _stream(socket: Socket, order_id: str) -> Farewell:
 async def _place(socket: Socket) -> UUID:
     """Create and queue the order that the first message describes. Raises Refusal and StoreUnavailable."""
     body = parse_json(await _first_message(socket))
+    await socket.state["doors"].quotas.require(caller_of(socket), Use.WRITES)
     key = read_key(socket.headers.getlist(HEADER))
-    placed = await socket.state["placement"].place(DEFAULT_ACCOUNT, read_terms(body), key, Status.QUEUED)
+    placed = await socket.state["placement"].place(account_of(socket), read_terms(body), key, Status.QUEUED)
     return placed.order.id
 
 
 async def _first_message(socket: Socket) -> str:
-    message = await socket.receive()
+    try:
+        async with asyncio.timeout(_FIRST_MESSAGE_WITHIN_S):
+            message = await socket.receive()
+    except TimeoutError:
+        raise Refusal(
+            problems.REQUEST_TIMEOUT, f"the order did not come within {_FIRST_MESSAGE_WITHIN_S:.0f} s"
+        ) from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message["code"])
     text = message.get("text")
