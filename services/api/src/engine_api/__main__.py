@@ -13,6 +13,9 @@ import uvloop
 
 from engine_api.app import make_app
 from engine_api.bodies import MAX_BYTES
+from engine_api.connections.answers import security_headers
+from engine_api.connections.http import HttpConnection
+from engine_api.connections.websocket import SocketConnection
 from engine_api.settings import ApiSettings
 from engine_common import telemetry
 from engine_common.runtime import prepare_process
@@ -26,6 +29,8 @@ _PING_EVERY_S = 15
 _PONG_WITHIN_S = 20
 _FINISH_WITHIN_S = 5
 _UNREAD_WITHIN_S = 30
+
+_TICKS_A_SECOND = 10
 
 _SEND_BUFFER_BYTES = 256 * 1024
 
@@ -45,6 +50,14 @@ class Server(uvicorn.Server):
         log.info("stopping")
         self.should_exit = True
 
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due every 0.1 s; give up overdue clients once a second."""
+        if counter % _TICKS_A_SECOND == 0:
+            for connection in [one for one in self.server_state.connections if isinstance(one, HttpConnection)]:
+                if connection.overdue:
+                    connection.give_up()
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
@@ -57,8 +70,9 @@ def make_server(settings: ApiSettings) -> Server:
     return Server(
         uvicorn.Config(
             make_app(settings),
-            http="httptools",
-            ws="websockets-sansio",
+            http=HttpConnection,
+            ws=SocketConnection,
+            headers=security_headers(tls_only=settings.env == "production"),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -101,7 +115,8 @@ def main() -> None:
         sys.exit(f"API_HOST, API_PORT: cannot listen on {host}:{port} ({error.strerror}); set them to a free address.")
     telemetry.start("engine-api", settings)
     prepare_process()
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it has a line for every WebSocket
+    # It has a line for every WebSocket, with the query, and a warning for each malformed request.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     try:
         uvloop.run(make_server(settings).serve([listener]))
     finally:
