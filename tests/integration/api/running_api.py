@@ -47,6 +47,7 @@ class Answer:
         assert document["title"]
         assert document["detail"]
         assert len(document["traceId"]) == 32
+        assert document["requestId"] == self.headers["x-request-id"]
         assert document["retryable"] in (True, False)
         return document
 
@@ -99,6 +100,11 @@ class Ear:
         return self.connection.protocol.close_rcvd.code
 
     @property
+    def reason(self) -> str:
+        assert self.connection.protocol.close_rcvd is not None
+        return self.connection.protocol.close_rcvd.reason
+
+    @property
     def seqs(self) -> list[int]:
         return [event["seq"] for event in self.events]
 
@@ -110,17 +116,23 @@ class Ear:
 class RunningApi:
     """A serving api."""
 
-    def __init__(self, port: int, session: aiohttp.ClientSession) -> None:
+    def __init__(self, port: int, session: aiohttp.ClientSession, key: str | None = None) -> None:
         self.address = f"127.0.0.1:{port}"
         self.port = port
         self._session = session
+        self._key = {} if key is None else {"x-api-key": key}
+
+    def holding(self, key: str) -> "RunningApi":
+        """Speak with the same api as somebody who has this API key."""
+        return RunningApi(self.port, self._session, key)
 
     @property
     def url(self) -> str:
         return f"http://{self.address}"
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        async with self._session.request(method, self.url + path, **options) as response:
+        headers = self._key | options.pop("headers", {})
+        async with self._session.request(method, self.url + path, headers=headers, **options) as response:
             return Answer(response.status, response.headers, await response.text())
 
     async def get(self, path: str, **options: Any) -> Answer:
@@ -142,7 +154,10 @@ class RunningApi:
 
     @asynccontextmanager
     async def listening(self, path: str, **options: Any) -> AsyncIterator[Ear]:
-        async with websockets.connect(f"ws://{self.address}{path}", open_timeout=WITHIN_S, **options) as connection:
+        headers = self._key | options.pop("additional_headers", {})
+        async with websockets.connect(
+            f"ws://{self.address}{path}", open_timeout=WITHIN_S, additional_headers=headers, **options
+        ) as connection:
             yield Ear(connection)
 
 

@@ -7,6 +7,8 @@ import signal
 import socket
 import sys
 from collections.abc import Generator
+from functools import partial
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -67,10 +69,12 @@ class Server(uvicorn.Server):
 
 def make_server(settings: ApiSettings) -> Server:
     """Return the server of the application; nothing is opened yet."""
+    # uvicorn calls whatever it is given, and says that it wants a class.
+    http: Any = partial(HttpConnection, patience_s=settings.client_patience_s)
     return Server(
         uvicorn.Config(
             make_app(settings),
-            http=HttpConnection,
+            http=http,
             ws=SocketConnection,
             headers=security_headers(tls_only=settings.env == "production"),
             log_config=None,

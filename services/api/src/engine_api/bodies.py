@@ -11,9 +11,6 @@ from engine_api.problems import NOT_JSON, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTE
 
 MAX_BYTES = 64 * 1024
 
-# Seconds; 64 KiB come in this time over the slowest of lines.
-WITHIN_S = 10.0
-
 _JSON = "application/json"
 # Longer integers become Decimals: Python refuses to read integers of more than some thousand digits at all.
 _MAX_INT_DIGITS = 30
@@ -75,11 +72,12 @@ async def read_json(request: Request[Any]) -> Any:
         raise Refusal(UNSUPPORTED_MEDIA_TYPE, f"the content type must be {_JSON}")
     if int(headers.get("content-length", "0")) > MAX_BYTES:
         raise _too_large()
+    patience_s: float = request.state["client_patience_s"]
     try:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(patience_s):
             body = await _read(request)
     except TimeoutError:
-        detail = f"the body did not come within {WITHIN_S:.0f} s"
+        detail = f"the body did not come within {patience_s:g} s"
         raise Refusal(REQUEST_TIMEOUT, detail, headers={"connection": "close"}) from None
     return parse_json(decode(body))
 

@@ -51,6 +51,7 @@ class State(TypedDict):
     hub: Hub
     doors: Doors
     allowed_origins: frozenset[str]
+    client_patience_s: float
 
 
 @asynccontextmanager
@@ -94,6 +95,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             hub=hub,
             doors=guarding,
             allowed_origins=frozenset(settings.allowed_origins),
+            client_patience_s=settings.client_patience_s,
         )
 
 

@@ -1,6 +1,7 @@
 """The id of each request: in its answer, in its log lines, in what a problem document says."""
 
 import re
+from collections.abc import Iterable
 
 import structlog
 import uuid_utils
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
 
+_HEADERS = "engine_api.headers"
 _NAME = HEADER.lower().encode()
 _harmless = re.compile(rb"[A-Za-z0-9._~:/+=@-]{1,128}")
 
@@ -20,6 +22,11 @@ def current_request_id() -> str | None:
 def new_request_id() -> str:
     """Return an id for a request that came without one."""
     return str(uuid_utils.uuid7())
+
+
+def add_headers(scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Have the answer carry these headers, whether it will be a success or a refusal."""
+    scope[_HEADERS].extend(headers)
 
 
 class RequestIds:
@@ -37,11 +44,11 @@ class RequestIds:
         # A connection's later requests may be served in the context of an earlier one.
         structlog.contextvars.unbind_contextvars("account")
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        header = (_NAME, request_id.encode())
+        headers = scope[_HEADERS] = [(_NAME, request_id.encode())]
 
         async def named(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
         await self._app(scope, receive, named)

@@ -65,6 +65,13 @@ class ApiSettings(BackendSettings):
     rate_limit_writes: RateLimit = Field(
         default="100/second", description="requests that create or change orders, of one API key; as for reads"
     )
+    client_patience_s: float = Field(
+        default=15.0,
+        gt=0,
+        le=600,
+        description="seconds that a client may take for the head of a request, for its body, and for the first message "
+        "of a WebSocket that awaits one",
+    )
     max_sockets_per_account: int = Field(
         default=2500, ge=1, description="WebSockets of one account that one api process keeps open"
     )

@@ -1,16 +1,17 @@
 """The gate before every route: no one comes to one, known or not, without the caller having been looked at."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import structlog
 from opentelemetry import trace
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from engine_api.access.doors import Doors
 from engine_api.access.keys import Caller
 from engine_api.access.quotas import Use
 from engine_api.problems import Refusal
+from engine_api.request_ids import add_headers
 from engine_api.streams.session import turn_away
 from engine_common.telemetry import tracing
 
@@ -29,35 +30,27 @@ class Gate:
         if scope["type"] == "http":
             if scope["path"] not in self._public:
                 use = Use.READS if scope["method"] in _READING else Use.WRITES
-                send = await self._enter(scope, send, use)
+                await _enter(scope, use)
         elif scope["type"] == "websocket":
             try:
-                send = await self._enter(scope, send, Use.READS)
+                await _enter(scope, Use.READS)
             except Refusal as refusal:
                 await turn_away(WebSocket(scope, receive, send), refusal)
                 return
         await self._app(scope, receive, send)
 
-    async def _enter(self, scope: Scope, send: Send, use: Use) -> Send:
-        """Return how to answer the caller. Raises Refusal."""
-        doors: Doors = scope["state"]["doors"]
-        caller = scope["caller"] = doors.admit(scope)
-        if caller.key is None:
-            return send
-        _name_in_telemetry(caller)
-        allowance = await doors.quotas.spend(caller, use)
-        if allowance.refusal is not None:
-            raise allowance.refusal
-        return _telling(allowance.headers, send) if allowance.headers else send
 
-
-def _telling(headers: Sequence[tuple[bytes, bytes]], send: Send) -> Send:
-    async def tell(message: Message) -> None:
-        if message["type"] in ("http.response.start", "websocket.accept"):
-            message["headers"] = [*message.get("headers", ()), *headers]
-        await send(message)
-
-    return tell
+async def _enter(scope: Scope, use: Use) -> None:
+    """Let the caller in. Raises Refusal."""
+    doors: Doors = scope["state"]["doors"]
+    caller = scope["caller"] = doors.admit(scope)
+    if caller.key is None:
+        return
+    _name_in_telemetry(caller)
+    allowance = await doors.quotas.spend(caller, use)
+    if allowance.refusal is not None:
+        raise allowance.refusal
+    add_headers(scope, allowance.headers)
 
 
 def _name_in_telemetry(caller: Caller) -> None:

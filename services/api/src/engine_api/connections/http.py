@@ -8,22 +8,21 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from engine_api import measures
-from engine_api.bodies import WITHIN_S as BODY_WITHIN_S
 from engine_api.connections.answers import problem
 from engine_api.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal
 
 MAX_HEAD_BYTES = 32 * 1024
 
-# Seconds. Whoever reads a body refuses one that comes too slowly; only what nobody reads is cut off here, later.
-HEAD_WITHIN_S = 10.0
-_CUT_BODY_AFTER_S = BODY_WITHIN_S + 5.0
+# Whoever reads a body refuses one that comes too slowly; only what nobody reads is cut off here, later.
+_PATIENCE_WITH_BODIES = 1.5
 
 
 class HttpConnection(HttpToolsProtocol):
     """Knows when its client is overdue; uvicorn waits for ever for the end of a head or of a body."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._patience_s = patience_s
         self._reads_head = True
         self._head_bytes = 0
         self._due_at = math.inf
@@ -45,7 +44,7 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Expect a request."""
         super().connection_made(transport)
-        self._due_at = self.loop.time() + HEAD_WITHIN_S
+        self._due_at = self.loop.time() + self._patience_s
 
     def data_received(self, data: bytes) -> None:
         """Take what may be a part of a request, or several requests."""
@@ -58,18 +57,18 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(Refusal(HEAD_TOO_LARGE, f"request line and headers have at most {MAX_HEAD_BYTES} bytes"))
         elif self._due_at == math.inf and self._idle:
             # A blank line: no request begins with it, but it has ended the time for which an idle connection is kept.
-            self._due_at = self.loop.time() + HEAD_WITHIN_S
+            self._due_at = self.loop.time() + self._patience_s
 
     def on_message_begin(self) -> None:
         """Expect the rest of the head."""
         super().on_message_begin()
-        self._due_at = self.loop.time() + HEAD_WITHIN_S
+        self._due_at = self.loop.time() + self._patience_s
 
     def on_headers_complete(self) -> None:
         """Expect the body."""
         self._reads_head = False
         self._head_bytes = 0
-        self._due_at = self.loop.time() + _CUT_BODY_AFTER_S
+        self._due_at = self.loop.time() + self._patience_s * _PATIENCE_WITH_BODIES
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

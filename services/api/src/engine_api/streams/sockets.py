@@ -24,8 +24,6 @@ from engine_common.errors import StoreUnavailable
 from engine_common.store.pool import TROUBLE
 from engine_common.transitions import Status
 
-_FIRST_MESSAGE_WITHIN_S = 30.0
-
 
 @serving
 async def order_events(socket: Socket) -> Farewell:
@@ -112,13 +110,12 @@ async def _place(socket: Socket) -> UUID:
 
 
 async def _first_message(socket: Socket) -> str:
+    patience_s = socket.state["client_patience_s"]
     try:
-        async with asyncio.timeout(_FIRST_MESSAGE_WITHIN_S):
+        async with asyncio.timeout(patience_s):
             message = await socket.receive()
     except TimeoutError:
-        raise Refusal(
-            problems.REQUEST_TIMEOUT, f"the order did not come within {_FIRST_MESSAGE_WITHIN_S:.0f} s"
-        ) from None
+        raise Refusal(problems.REQUEST_TIMEOUT, f"the order did not come within {patience_s:g} s") from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message["code"])
     text = message.get("text")

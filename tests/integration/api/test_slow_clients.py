@@ -1,0 +1,234 @@
+"""Clients that never come to the point: they are sent away, and cost nobody else anything."""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from integration.api.running_api import BODY, UNKNOWN, RunningApi, running_api
+
+PATIENCE_S = 0.5
+WITHIN_S = 30.0
+HEAD = b"POST /api/orders/execute HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+UPGRADE = (
+    b"GET /ws?wallet=w HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+@pytest.fixture
+async def hasty(shared_database_url: str, redis_url: str) -> AsyncIterator[RunningApi]:
+    """Serve an api with little patience."""
+    async with running_api(shared_database_url, redis_url, client_patience_s=PATIENCE_S) as api:
+        yield api
+
+
+class Line:
+    """A connection on which a test says what it likes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, api: RunningApi) -> "Line":
+        return cls(*await asyncio.open_connection("127.0.0.1", api.port))
+
+    async def say(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def hear_head(self) -> bytes:
+        """Return the head of an answer."""
+        async with asyncio.timeout(WITHIN_S):
+            return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def hear(self) -> bytes:
+        """Return everything that comes until the other side closes."""
+        async with asyncio.timeout(WITHIN_S):
+            heard = await self._reader.read()
+        self._writer.close()
+        return heard
+
+    async def dribble(self, beginning: bytes, *drops: bytes) -> bytes:
+        """Say a beginning, then a little now and then for as long as somebody listens; return what came back."""
+
+        async def drip() -> None:
+            await self.say(beginning)
+            while True:
+                for drop in drops:
+                    await asyncio.sleep(PATIENCE_S / 5)
+                    await self.say(drop)
+
+        dripping = asyncio.create_task(drip())
+        try:
+            return await self.hear()
+        finally:
+            dripping.cancel()
+            await asyncio.gather(dripping, return_exceptions=True)
+
+
+def problem(answer: bytes, status: int, code: str) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), answer
+    assert b"content-type: application/problem+json" in head.lower()
+    assert b"connection: close" in head.lower()
+    assert b"x-content-type-options: nosniff" in head.lower()
+    document = json.loads(body)
+    assert (document["code"], document["status"]) == (code, status)
+    assert f"x-request-id: {document['requestId']}".encode() in head.lower()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET /livez HT", b"GET /livez HTTP/1.1\r\nhost: x\r\n", b"\r\n"])
+async def test_a_head_that_does_not_come_ends_the_connection(hasty: RunningApi, beginning: bytes) -> None:
+    """Nothing at all, or a beginning and then nothing."""
+    line = await Line.to(hasty)
+    await line.say(beginning)
+    assert await line.hear() == b""
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drop"),
+    [(b"GET /livez HTTP/1.1\r\nx: ", b"y"), (b"GET /livez HTTP/1.1\r\n", b"a: b\r\n"), (b"", b"\r\n")],
+)
+async def test_a_head_that_dribbles_ends_the_connection(hasty: RunningApi, beginning: bytes, drop: bytes) -> None:
+    """Each byte is progress, and still it is the whole that has to come in time."""
+    line = await Line.to(hasty)
+    assert await line.dribble(beginning, drop) == b""
+
+
+async def test_a_second_request_has_to_come_to_the_point_too(hasty: RunningApi) -> None:
+    """A connection may rest between two requests, but not in the middle of one."""
+    line = await Line.to(hasty)
+    await line.say(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+    await asyncio.sleep(3 * PATIENCE_S)
+    answers = await line.dribble(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /li", b"v")
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.endswith(b"}")
+
+
+@pytest.mark.parametrize("drops", [(), (b" ",)])
+async def test_a_body_that_is_too_slow_is_refused(hasty: RunningApi, drops: tuple[bytes, ...]) -> None:
+    """With a problem, whether it stalls or dribbles."""
+    line = await Line.to(hasty)
+    beginning = HEAD + b"content-length: 1000\r\n\r\n{"
+    if drops:
+        problem(await line.dribble(beginning, *drops), 408, "request_timeout")
+    else:
+        await line.say(beginning)
+        problem(await line.hear(), 408, "request_timeout")
+
+
+async def test_a_body_that_nobody_reads_does_not_keep_a_connection(hasty: RunningApi) -> None:
+    """The answer was given long ago; what comes after it is not waited for."""
+    line = await Line.to(hasty)
+    answer = await line.dribble(b"GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n", b" ")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_a_socket_that_awaits_an_order_does_not_wait_for_ever(hasty: RunningApi) -> None:
+    """The problem, then the close."""
+    async with hasty.listening("/api/orders/execute") as ear:
+        (document,) = await ear.hear(1)
+        assert (document["code"], document["status"]) == ("request_timeout", 408)
+        assert await ear.closed() == 4008
+
+
+async def test_sockets_that_only_listen_may_be_silent(hasty: RunningApi, wallet: str) -> None:
+    """Nothing is expected from them."""
+    order_id = await hasty.place(userWallet=wallet)
+    async with hasty.listening(f"/ws/orders/{order_id}") as of_order, hasty.listening(f"/ws?wallet={wallet}") as ear:
+        await of_order.hear(1)
+        await ear.hear(1)
+        await of_order.silence(4 * PATIENCE_S)
+        await ear.silence(0.1)
+
+
+async def test_an_upgrade_that_is_not_finished_ends_the_connection(hasty: RunningApi) -> None:
+    """It is a head like any other."""
+    line = await Line.to(hasty)
+    assert await line.dribble(UPGRADE, b"a: b\r\n") == b""
+
+
+@pytest.mark.parametrize("header", [b"x" * 33_000, b"a: b\r\n" * 5_500, b"x: " + b"y" * 33_000])
+async def test_a_head_is_bounded(api: RunningApi, header: bytes) -> None:
+    """Whatever it is that makes it long."""
+    line = await Line.to(api)
+    await line.say(b"GET /livez HTTP/1.1\r\nhost: x\r\n" + header)
+    problem(await line.hear(), 431, "head_too_large")
+
+
+async def test_what_is_not_http_is_answered_like_everything_else(api: RunningApi) -> None:
+    """A problem, with an id and the headers of every answer."""
+    line = await Line.to(api)
+    await line.say(b"HELLO\r\n\r\n")
+    problem(await line.hear(), 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "status"),
+    [
+        (UPGRADE.replace(b"AAAAAAAAAAAAAAAAAAAAAA==", b"no-key"), 400),
+        (UPGRADE.replace(b"version: 13", b"version: 12"), 400),
+        (UPGRADE.replace(b"GET ", b"POST "), 405),
+        (UPGRADE + b"x: " + b"y" * 9000 + b"\r\n", 431),
+        (UPGRADE + b"a: b\r\n" * 200, 431),
+        (UPGRADE.replace(b"wallet=w", b"wallet=" + b"w" * 9000), 414),
+        (UPGRADE.replace(b"/ws?wallet=w", b"/ws/nothing"), 403),
+    ],
+    ids=["key", "version", "method", "long header", "many headers", "long address", "unknown address"],
+)
+async def test_a_handshake_that_cannot_succeed_is_refused(api: RunningApi, upgrade: bytes, status: int) -> None:
+    """At once, and nothing of what was sent is repeated."""
+    line = await Line.to(api)
+    await line.say(upgrade + b"\r\n")
+    answer = await line.hear()
+    problem(answer, status, "malformed_request")
+    assert b"no-key" not in answer
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """Return a client's frame, masked with zeros."""
+    length = len(payload)
+    size = bytes([0x80 | length]) if length < 126 else b"\xfe" + struct.pack("!H", length)
+    return bytes([opcode | (0x80 if fin else 0)]) + size + bytes(4) + payload
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (frame(1, b"x" * 60_000, fin=False) + frame(0, b"x" * 6_000)[:8], 1009),
+        (frame(1, fin=False) + frame(0, fin=False) * 1_000, 1009),
+        (frame(1, b"\xff"), 1007),
+        (frame(1, b"\xc3", fin=False) + frame(0, b"x"), 1007),
+        (frame(3), 1002),
+        (frame(0), 1002),
+    ],
+    ids=["long in parts", "endless parts", "no text", "no text in parts", "unknown frame", "part of nothing"],
+)
+async def test_frames_that_cannot_be_taken_close_the_socket(
+    api: RunningApi, frames: bytes, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the code that the protocol has for it, and without a word in the log."""
+    line = await Line.to(api)
+    await line.say(UPGRADE.replace(b"/ws?wallet=w", b"/api/orders/execute") + b"\r\n")
+    assert (await line.hear_head()).startswith(b"HTTP/1.1 101 ")
+    await line.say(frames)
+    opcode, _length, *close_code = (await line.hear())[:4]
+    assert (opcode, bytes(close_code)) == (0x88, struct.pack("!H", code))
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_others_are_served_meanwhile(hasty: RunningApi) -> None:
+    """A crowd of connections that say nothing stands in nobody's way."""
+    crowd = [await Line.to(hasty) for _ in range(200)]
+    for line in crowd[::2]:
+        await line.say(HEAD)
+    assert (await hasty.post("/api/orders/execute", BODY)).status == 202
+    (await hasty.get(f"/api/orders/{UNKNOWN}")).problem(404, "not_found")
+    heard: Any = await asyncio.gather(*(line.hear() for line in crowd))
+    assert set(heard) == {b""}
