@@ -7,7 +7,6 @@ import pytest
 import structlog
 
 from integration.api.running_api import BODY, UNKNOWN, RunningApi, running_api
-from support.orders import new_id
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -47,7 +46,7 @@ async def test_production_speaks_tls_only(shared_database_url: str, redis_url: s
             assert (await api.get(path)).headers["strict-transport-security"].startswith("max-age=31536000")
 
 
-@pytest.mark.parametrize("given", ["a", "req-7.b_c~d:e/f+g=@", "x" * 128, str(new_id())])
+@pytest.mark.parametrize("given", ["a", "req-7.b_c~d:e/f+g=@", "x" * 128, UNKNOWN])
 async def test_a_request_keeps_the_id_it_came_with(api: RunningApi, given: str) -> None:
     """In the answer, and in a problem document."""
     answer = await api.get(f"/api/orders/{UNKNOWN}", headers={"x-request-id": given})

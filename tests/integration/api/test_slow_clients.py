@@ -1,6 +1,7 @@
 """Clients that never come to the point: they are sent away, and cost nobody else anything."""
 
 import asyncio
+import contextlib
 import json
 import struct
 from collections.abc import AsyncIterator
@@ -47,9 +48,12 @@ class Line:
             return await self._reader.readuntil(b"\r\n\r\n")
 
     async def hear(self) -> bytes:
-        """Return everything that comes until the other side closes."""
+        """Return everything that comes until the other side closes, or no longer takes what is said to it."""
+        heard = b""
         async with asyncio.timeout(WITHIN_S):
-            heard = await self._reader.read()
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := await self._reader.read(4096):
+                    heard += chunk
         self._writer.close()
         return heard
 
