@@ -1,7 +1,9 @@
 """The one place where exceptions become answers."""
 
+import contextlib
 import logging
 from typing import NoReturn
+from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -24,8 +26,18 @@ def as_refusal(error: Exception, scope: Scope) -> Refusal:
         return _routing_refusal(error, scope)
     if isinstance(error, (StoreUnavailable, *TROUBLE)):
         return Refusal(problems.UNAVAILABLE, "the database does not answer; nothing was stored")
-    log.error("unexpected error at %s", scope["path"], exc_info=error)
+    log.error("unexpected error at %s", _place(scope), exc_info=error)
     return Refusal(problems.INTERNAL_ERROR, "something went wrong here; the trace id helps to find out what")
+
+
+def _place(scope: Scope) -> str:
+    """Return the route, with ids but without anything else that a client has put there: it might be a secret."""
+    route = scope.get("route")
+    place = "an address without a route" if route is None else route.path_format
+    for name, value in scope.get("path_params", {}).items():
+        with contextlib.suppress(ValueError):
+            place = place.replace(f"{{{name}}}", str(UUID(str(value))))
+    return place
 
 
 def _routing_refusal(error: HTTPException, scope: Scope) -> Refusal:

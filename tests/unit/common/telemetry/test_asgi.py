@@ -38,6 +38,10 @@ async def tell_of_error(_request: Request, _error: Exception) -> PlainTextRespon
     return context_here(500)
 
 
+async def echo(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(request.scope["query_string"])
+
+
 async def stream(_request: Request) -> StreamingResponse:
     async def parts() -> Any:
         for _ in range(5):
@@ -59,6 +63,7 @@ def instrumented_app() -> Starlette:
         routes=[
             Route("/orders/{id}", tell),
             Route("/fail", fail),
+            Route("/echo", echo),
             Route("/stream", stream),
             WebSocketRoute("/talk", talk),
             *(Route(path, tell) for path in sorted(PROBES)),
@@ -159,6 +164,19 @@ class TestSpansAreRecorded:
         assert here == TraceContext(INCOMING.trace_id, f"{span.context.span_id:016x}", sampled=True)
         assert span.attributes is not None
         assert span.attributes["http.response.status_code"] == 200
+
+    @pytest.mark.parametrize("query", [b"key=secret", b"key=secret&x=\xff"])
+    @pytest.mark.parametrize("path", ["/echo", "/orders/secret", "/nothing/secret"])
+    async def test_a_span_holds_neither_query_nor_address(
+        self, recorded: InMemorySpanExporter, path: str, query: bytes
+    ) -> None:
+        """A client may put a secret there, or what is not even text; the route itself gets the query as it is."""
+        scope = scope_of("http", path, INCOMING) | {"query_string": query}
+        sent = await call(instrumented_app(), scope, [{"type": "http.request", "body": b""}])
+        (span,) = recorded.get_finished_spans()
+        assert "secret" not in span.to_json()
+        if path == "/echo":
+            assert sent[1]["body"] == query
 
     async def test_a_streamed_answer_is_one_span(self, recorded: InMemorySpanExporter) -> None:
         """However many parts it has."""

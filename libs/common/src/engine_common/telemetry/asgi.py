@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    SpanDetails = Callable[[Scope], tuple[str, dict[str, Any]]]
 
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 _PROBE_URLS = rf"^\w+://[^/]*({'|'.join(sorted(PROBES))})$"
@@ -37,13 +39,54 @@ def instrument(app: Starlette, provider: TracerProvider | None) -> None:
     unwanted = os.environ.get("OTEL_PYTHON_STARLETTE_EXCLUDED_URLS") or os.environ.get("OTEL_PYTHON_EXCLUDED_URLS")
     middleware.kwargs["excluded_urls"] = parse_excluded_urls(",".join(filter(None, (_PROBE_URLS, unwanted))))
     middleware.kwargs["exclude_spans"] = ["receive", "send"]
+    details = cast("SpanDetails", middleware.kwargs["default_span_details"])
+    middleware.kwargs["default_span_details"] = _without_path(details)
     app.add_middleware(ExceptionRecorder)
-    _wrap(app, lambda inner: middleware.cls(inner, *middleware.args, **middleware.kwargs))
+    _wrap(app, lambda inner: QueryHider(middleware.cls(QueryRestorer(inner), *middleware.args, **middleware.kwargs)))
+
+
+def _without_path(details: SpanDetails) -> SpanDetails:
+    """Have spans name the route and not the address: a client may put anything there, a key for example."""
+
+    def shown(scope: Scope) -> tuple[str, dict[str, Any]]:
+        name, attributes = details(scope)
+        return name, {**attributes, "url.path": attributes.get("http.route", "unknown")}
+
+    return shown
 
 
 def _wrap(app: Starlette, outermost: Callable[[ASGIApp], ASGIApp]) -> None:
     build = app.build_middleware_stack
     app.build_middleware_stack = lambda: outermost(build())
+
+
+_HIDDEN = "engine_common.query_string"
+
+
+class QueryHider:
+    """Keeps the query from what records spans: it may hold a secret, or bytes at which that would fail."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if "query_string" in scope:
+            scope = {**scope, "query_string": b"", _HIDDEN: scope["query_string"]}
+        await self.app(scope, receive, send)
+
+
+class QueryRestorer:
+    """Gives the query to what is inside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if _HIDDEN in scope:
+            scope["query_string"] = scope.pop(_HIDDEN)
+        await self.app(scope, receive, send)
 
 
 class TraceContextMiddleware:
