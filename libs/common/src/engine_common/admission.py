@@ -31,6 +31,11 @@ def parse_database_url(url: str) -> Mapping[str, Any]:
         raise ValueError("is not a URL that PostgreSQL's clients understand") from None
 
 
+def has_only_numeric_ports(database: Mapping[str, Any]) -> bool:
+    """Tell whether the ports are ports."""
+    return all(port.isdecimal() for port in f"{database.get('port') or 0}".split(",") if port)
+
+
 def is_plaintext_and_remote(database: Mapping[str, Any]) -> bool:
     """Tell whether what is sent to the database can be read on the way."""
     addresses = f"{database.get('hostaddr') or database.get('host') or ''}".split(",")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -73,8 +74,25 @@ def _begins_with(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-DatabaseUrl = Annotated[str, _begins_with("postgresql", "postgres")]
-RedisUrl = Annotated[str, _begins_with("redis", "rediss", "unix")]
+def _names_a_database(value: str) -> str:
+    """Refuse here what a client would refuse later, quoting it: what stands in a wrong place may be the password."""
+    if not admission.has_only_numeric_ports(admission.parse_database_url(value)):
+        raise ValueError(f"must have a number as port: {_ESCAPES}")
+    return value
+
+
+def _names_a_port(value: str) -> str:
+    try:
+        _ = urlsplit(value).port
+    except ValueError:
+        raise ValueError(f"must have a number as port: {_ESCAPES}") from None
+    return value
+
+
+_ESCAPES = "in a password, characters such as / # ? @ : are written as %2F %23 %3F %40 %3A"
+
+DatabaseUrl = Annotated[str, _begins_with("postgresql", "postgres"), AfterValidator(_names_a_database)]
+RedisUrl = Annotated[str, _begins_with("redis", "rediss", "unix"), AfterValidator(_names_a_port)]
 HttpUrl = Annotated[str, _begins_with("http", "https")]
 
 
