@@ -22,7 +22,7 @@ _READY_WITHIN_S = 90.0
 _STOPPED_WITHIN_S = 20.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Ours alone is loaded with thousands of orders, whatever the environment says where others are.
-_FOREIGN = ("DATABASE_URL", "REDIS_URL", "DEX_URL")
+_FOREIGN = ("DATABASE_URL", "REDIS_URL", "DEX_URL", "API_KEYS", "API_KEYS_FILE")
 
 
 class SystemFault(Exception):
