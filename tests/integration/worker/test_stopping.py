@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -92,10 +91,8 @@ async def test_what_is_released_does_not_wait_for_a_redis_that_hangs(
             return await owners(pool) == {None: ORDERS}
 
         await eventually(released)
-        released_at = time.monotonic()
+        assert worker.process.poll() is None  # its consumer still waits for Redis
         assert await worker.ended() == 0
-        # Its consumer waits for Redis for three seconds.
-        assert time.monotonic() - released_at > 1.0
 
 
 async def test_a_worker_stopped_with_messages_waiting_leaves_them_to_others(
