@@ -1,0 +1,5 @@
+"""`PYTHONPATH=tests python -m hostile`; `make hostile` does it."""
+
+from hostile.cli import main
+
+main()
