@@ -1,7 +1,9 @@
 """The commands: `python -m hostile fuzz | crowd | schemathesis`."""
 
 import asyncio
+import re
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +24,8 @@ _LARGEST_SEED = 10_000
 _MEMORY_MAY_GROW_MB = 15.0
 _P99_WITHIN_MS = 250.0
 _SHOWN = 40
+_ALIKE = 100
+_NUMBERS = re.compile(r"[0-9]+")
 
 StackDir = Annotated[Path | None, typer.Option(help="The directory of a running stack; without: one of its own.")]
 Seed = Annotated[int | None, typer.Option(help="Reproduces a run; without: a random one, printed.")]
@@ -83,9 +87,12 @@ def _report(findings: Findings, bystander: Bystander) -> None:
 
 
 def conclude(faults: Sequence[str]) -> None:
-    """Print what went wrong and exit accordingly."""
-    for fault in faults[:_SHOWN]:
-        console.print(f"VIOLATION {fault}")
+    """Print what went wrong, alike faults together, and exit accordingly."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for fault in faults:
+        alike[_NUMBERS.sub("", fault)[:_ALIKE]].append(fault)
+    for same in list(alike.values())[:_SHOWN]:
+        console.print(f"VIOLATION {len(same)}x, such as: {same[0]}")
     console.print(f"{len(faults)} violations")
     if faults:
         raise typer.Exit(1)

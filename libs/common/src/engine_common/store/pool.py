@@ -77,7 +77,12 @@ async def answering(pool: Pool, *, within_s: float = _ANSWER_WITHIN_S) -> AsyncG
         yield connection
     finally:
         deadline.cancel()
-        await pool.putconn(connection)
+        await _give_back(pool, connection)
+
+
+async def _give_back(pool: Pool, connection: Connection) -> None:
+    """Return the connection even if the borrower is cancelled meanwhile: the pool would never see it again."""
+    await asyncio.shield(pool.putconn(connection))
 
 
 def _hang_up(connection: Connection) -> None:
@@ -101,7 +106,7 @@ async def _borrow(pool: Pool) -> Connection:
         if _is_silent(connection):
             return connection
         await connection.close()
-        await pool.putconn(connection)  # which has it replaced
+        await _give_back(pool, connection)  # which has it replaced
 
 
 def _is_silent(connection: Connection) -> bool:
