@@ -31,7 +31,7 @@ async def perform(case: Case, target: Target) -> Spoken:
     listening = asyncio.create_task(_listen(reader, heard))
     try:
         await _say(case, writer)
-        ended = await _leave(case, writer, listening, heard)
+        ended = await _leave(case, listening, heard)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -50,7 +50,7 @@ async def _listen(reader: asyncio.StreamReader, heard: bytearray) -> None:
 
 
 async def _say(case: Case, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, TimeoutError):  # a server may close before it has heard everything
+    with contextlib.suppress(OSError):  # a server may close before it has heard everything
         async with asyncio.timeout(_ANSWER_WITHIN_S):
             for piece in case.pieces:
                 if isinstance(piece, Pause):
@@ -62,7 +62,7 @@ async def _say(case: Case, writer: asyncio.StreamWriter) -> None:
                 writer.write_eof()
 
 
-async def _leave(case: Case, writer: asyncio.StreamWriter, listening: asyncio.Task[None], heard: bytearray) -> bool:
+async def _leave(case: Case, listening: asyncio.Task[None], heard: bytearray) -> bool:
     """Wait as long as the case wants to; return whether the server has closed."""
     if case.ending is Ending.RESET:
         return False

@@ -5,7 +5,8 @@ import math
 from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from engine_api import measures
 from engine_api.connections.answers import problem
@@ -26,6 +27,7 @@ class HttpConnection(HttpToolsProtocol):
         self._reads_head = True
         self._head_bytes = 0
         self._due_at = math.inf
+        self._running: RequestResponseCycle | None = None
 
     @property
     def overdue(self) -> bool:
@@ -45,6 +47,14 @@ class HttpConnection(HttpToolsProtocol):
         """Expect a request."""
         super().connection_made(transport)
         self._due_at = self.loop.time() + self._patience_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the request under way; uvicorn tells only the last one that was read, which may still wait its turn."""
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what may be a part of a request, or several requests."""
@@ -81,14 +91,29 @@ class HttpConnection(HttpToolsProtocol):
         """Answer what is not HTTP as everything else is answered."""
         self._refuse(Refusal(MALFORMED_REQUEST, msg))
 
+    def _should_upgrade(self) -> bool:
+        return self.scope["method"] == "GET" and super()._should_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _refuse(self, refusal: Refusal) -> None:
         measures.count_refused(refusal.kind.code)
-        if self._idle:  # in the middle of another answer this one would only garble it
-            headers, body = problem(refusal, self.server_state.default_headers)
-            status = HTTPStatus(refusal.kind.status)
-            head = [
-                f"HTTP/1.1 {status.value} {status.phrase}",
-                *(f"{name}: {value}" for name, value in headers.items()),
-            ]
-            self.transport.write("\r\n".join((*head, "", "")).encode("latin-1") + body)
+        running = self._running
+        if running is not None and not running.response_complete and not running.more_body:
+            # A request before this one is under way, and may have placed an order: it is answered, and nothing after it.
+            running.keep_alive = False
+            self.pipeline.clear()
+            self.flow.pause_reading()
+            return
+        if running is None or not running.response_started or running.response_complete:
+            self.transport.write(self._answer(refusal))
         self.transport.close()
+
+    def _answer(self, refusal: Refusal) -> bytes:
+        headers, body = problem(refusal, self.server_state.default_headers)
+        status = HTTPStatus(refusal.kind.status)
+        head = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        asked_for_head = self.parser is not None and self.parser.get_method() == b"HEAD"  # pyright: ignore[reportUnnecessaryComparison]
+        return "\r\n".join((*head, "", "")).encode("latin-1") + (b"" if asked_for_head else body)

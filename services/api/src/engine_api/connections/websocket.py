@@ -45,6 +45,16 @@ class SocketConnection(WebSocketsSansIOProtocol):
             self.transport.write(refusal)
             self.transport.close()
 
+    def handle_parser_exception(self) -> None:
+        """Close on a client's mistake; who is just about to send hears that the client is gone, not that it erred."""
+        super().handle_parser_exception()
+        self.disconnected = True
+
+    def keepalive_timeout(self) -> None:
+        """Give a client up that answers no ping, in the same way."""
+        super().keepalive_timeout()
+        self.disconnected = self.disconnected or self.close_sent
+
     def handle_ping(self) -> None:
         """Answer a ping, unless the answers before are not taken."""
         output = b"".join(self.conn.data_to_send())

@@ -37,6 +37,7 @@ _CLOSE_CODES = {
 # A client that reads too slowly has this long to take what is on its way to it, and the close after that.
 _FAREWELL_WITHIN_S = 10.0
 _MAX_REASON_BYTES = 123
+_CANCEL_AGAIN_AFTER_S = 1.0
 
 Socket = WebSocket[State]
 
@@ -134,9 +135,16 @@ async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> No
             raise TooSlow("updates came faster than they were read")  # noticed in the moment of its end
         (stream if stream.done() else listening).result()
     finally:
-        for task in (stream, listening):
+        await _end(stream, listening)
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel the tasks until they have ended: before Python 3.12 asyncio.wait_for() swallows a cancellation at times."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(stream, listening, return_exceptions=True)
+        await asyncio.wait(pending, timeout=_CANCEL_AGAIN_AFTER_S)
+    await asyncio.gather(*tasks, return_exceptions=True)  # so that none is said to be never retrieved
 
 
 async def _listen(socket: Socket) -> None:
