@@ -11,7 +11,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 	--no-emit-package engine-common
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo audit clean test simulate chaos lint format bench docs lock
+.PHONY: help install up demo audit clean test simulate chaos hostile lint format bench docs lock
 
 help:  ## Show every verb
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ format: install  ## Format the code and mend what can be mended
 
 chaos: install  ## Run 15 minutes of faults under load and judge every order (ARGS="--seed 7 --workers 2", "drill", …)
 	@PYTHONPATH=tests exec $(BIN)/python -m chaos $(ARGS)
+
+hostile: install  ## Attack a stack of its own (ARGS="fuzz --requests 10000 --seed 7", "crowd", "schemathesis --minutes 10")
+	@PYTHONPATH=tests exec $(BIN)/python -m hostile $(or $(ARGS),fuzz)
 
 bench: install  ## Measure (ARGS="throughput", "idle", …; without: every scenario)
 	@exec $(BIN)/python -m benchmarks $(or $(ARGS),all)

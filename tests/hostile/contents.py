@@ -7,31 +7,9 @@ from urllib.parse import quote
 
 from hostile.case import BODY, Case, Ending, Family, Target, encoded
 from hostile.operations import Operation
+from hostile.samples import BODIES, CONTENT_TYPES, NUMBERS, OTHERS, TEXTS
 
 _CREATING = ("/api/orders", "/api/orders/execute", "/orders")
-_TEXTS = (
-    "", " ", "\0", "a\0b", "\n", "\r\nset-cookie: a=b", "\x1b[2J", "\u202e", "\ud800", "\uffff", "\U0010ffff", "é" * 100, "' OR '1'='1",
-    "'; DROP TABLE orders; --", "${jndi:ldap://x/y}", "{{7*7}}", "../../etc/passwd", "<script>", "%s%s%n", "%00", "null", "undefined",
-    "NaN", "Infinity", "-0", "1e309", "0x10", "1_000", "١", "a" * 65, "a" * 5000, "SOL", "USDC", "0198d2a0-0000-7000-8000-000000000000",
-)  # fmt: skip
-_NUMBERS = (
-    "0", "-1", "1", "1.5", "-0.0", "1e5", "1e400", "-1e400", "1e-400", "1e999999999999999999", "9" * 30, "9" * 31, "9" * 5000,
-    "0." + "0" * 5000 + "1", "9223372036854775807", "9223372036854775808", "18446744073709551616", "NaN", "Infinity", "-Infinity",
-)  # fmt: skip
-_OTHERS = ("true", "false", "null", "[]", "{}", "[1]", '{"a":1}', "[[[[[[]]]]]]", '[null,{"a":[]}]')
-BODIES = (
-    b"", b" ", b"{", b"}", b"[", b"null", b"true", b"7", b'"text"', b"[]", b"{}", b"[{}]", b"nul", b"{'a':1}", b"{a:1}", b'{"a":1,}',
-    b'{"a":1}{"a":1}', b'{"a":1} x', b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b'{"a":"\xff"}', b'{"a":"\xed\xa0\x80"}', b'{"a":"\x00"}',
-    b'{"a":"\\u0000"}', b'{"a":"\\ud800"}', b'{"a":"\\x41"}', b"{\x00}", b"[" * 60_000, b'{"a":' * 12_000, b"[" * 30_000 + b"]" * 30_000,
-    b'{"tokenIn":"SOL","tokenIn":"SOL"}', b'{"":1}', b"/**/{}", b"{}\x00", b"1" * 60_000, b"-", b"1e", b"0" * 60_000, b'"' + b"a" * 60_000,
-    json.dumps(BODY).encode("utf-16"), json.dumps(BODY).encode("utf-32"), b"tokenIn=SOL&tokenOut=USDC&amountIn=1",
-    b'{' + b",".join(b'"f%d":1' % n for n in range(5000)) + b"}",
-)  # fmt: skip
-_TYPES = (
-    "", " ", "text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx",
-    "json", "application/json;", "application/json; charset=utf-16", "APPLICATION/JSON", "application/json, text/plain", "*/*", "a/b;" * 500,
-    "application/problem+json", "application/octet-stream", "\xff/\xfe",
-)  # fmt: skip
 _LARGEST = 64 * 1024
 
 
@@ -43,7 +21,7 @@ def body(rng: Random, target: Target) -> Case:
 def field(rng: Random, target: Target) -> Case:
     """Put wrong things into one or two fields of a body."""
     operation = rng.choice([operation for operation in target.operations if operation.fields])
-    names = [*operation.fields, "inputToken", "outputToken", "inputAmount", "userId", "unknown", *_TEXTS[:12]]
+    names = [*operation.fields, "inputToken", "outputToken", "inputAmount", "userId", "unknown", *TEXTS[:12]]
     members = [(name, json.dumps(value)) for name, value in BODY.items()]
     for _ in range(rng.randint(1, 2)):
         name, value = rng.choice(names), _json_value(rng)
@@ -56,7 +34,7 @@ def field(rng: Random, target: Target) -> Case:
 
 def _json_value(rng: Random) -> str:
     return rng.choice(
-        (lambda: json.dumps(rng.choice(_TEXTS)), lambda: rng.choice(_NUMBERS), lambda: rng.choice(_OTHERS))
+        (lambda: json.dumps(rng.choice(TEXTS)), lambda: rng.choice(NUMBERS), lambda: rng.choice(OTHERS))
     )()
 
 
@@ -89,18 +67,20 @@ def _filled(rng: Random, target: Target, operation: Operation) -> tuple[str, str
 
 def _value(rng: Random, target: Target, schema: dict[str, Any]) -> str:
     allowed = [str(value) for value in schema.get("enum", ())]
-    texts = (*_TEXTS, *_NUMBERS, *allowed, *[value.upper() for value in allowed], *target.order_ids)
+    texts = (*TEXTS, *NUMBERS, *allowed, *[value.upper() for value in allowed], *target.order_ids)
     return quote(rng.choice(texts).encode(errors="surrogatepass"), safe=rng.choice(("", "/", "/:+")))
 
 
 def content_type(rng: Random, target: Target) -> Case:
     """Call the body something else."""
-    return Case("content type", (target.post(rng.choice(_CREATING), encoded(), content_type=rng.choice(_TYPES)),))
+    return Case(
+        "content type", (target.post(rng.choice(_CREATING), encoded(), content_type=rng.choice(CONTENT_TYPES)),)
+    )
 
 
 def injection(rng: Random, target: Target) -> Case:
     """Try to reach an answer's head, a log line or a statement through what is echoed."""
-    text = quote(rng.choice(_TEXTS).encode(errors="surrogatepass"), safe="")
+    text = quote(rng.choice(TEXTS).encode(errors="surrogatepass"), safe="")
     path = rng.choice(
         (f"/api/orders/{text}", f"/api/orders/user/{text}", f"/{text}", f"/api/orders?cursor={text}&status={text}")
     )

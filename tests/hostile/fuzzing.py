@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from hostile import contents, raw_http, web_sockets
-from hostile.bystander import Bystander
+from hostile.bystander import Experience, living
 from hostile.case import BODY, Case, Family, Target
+from hostile.latencies import summary
 from hostile.operations import operations_of
 from hostile.oracle import Oracle
 from hostile.victim import Lines, Victim
@@ -25,6 +26,9 @@ WARM_UP = 1000
 _AT_ONCE = 48
 _SETTLE_S = 3.0
 _MOST_KEPT = 30
+_MOST_WARNINGS = 20
+_MEMORY_MAY_GROW_MB = 15.0
+_P99_WITHIN_MS = 250.0
 
 
 @dataclass
@@ -37,14 +41,45 @@ class Findings:
     families: Counter[str] = field(default_factory=Counter[str])
     said: Counter[str] = field(default_factory=Counter[str])
     violations: list[str] = field(default_factory=list[str])
-    lines: Lines = Lines(0, 0, ())
+    lines: Lines = field(default_factory=Lines)
     memory_before_mb: float = 0.0
     memory_after_mb: float = 0.0
+    bystander: Experience = field(default_factory=Experience)
 
     @property
-    def growth_mb(self) -> float:
-        """How much more memory the api had at the end than after the warm-up."""
-        return self.memory_after_mb - self.memory_before_mb
+    def faults(self) -> list[str]:
+        """What must not be: violations, and memory that grew."""
+        grown = self.memory_after_mb - self.memory_before_mb
+        if grown > _MEMORY_MAY_GROW_MB:
+            return [*self.violations, f"memory grew by {grown:.1f} MB, more than {_MEMORY_MAY_GROW_MB:g}"]
+        return self.violations
+
+    @property
+    def slow(self) -> list[str]:
+        """What took the normal client too long; says nothing on a machine that is busy with something else."""
+        times = {"POST": summary(self.bystander.posts), "GET": summary(self.bystander.gets)}
+        return [
+            f"the normal client's {name} had a p99 of more than {_P99_WITHIN_MS:g} ms"
+            for name, latency in times.items()
+            if latency.p99 > _P99_WITHIN_MS
+        ]
+
+    def report(self) -> list[str]:
+        """Return the run in lines for people."""
+        served = self.bystander
+        return [
+            f"{self.performed} connections in {self.seconds:.1f} s ({self.performed / self.seconds:.0f}/s)",
+            *(_counted(name, counts) for name, counts in (("family", self.families), ("answer", self.said))),
+            f"api memory: {self.memory_before_mb:.1f} MB warmed up, {self.memory_after_mb:.1f} MB at the end",
+            f"log: {self.lines.count} lines, {self.lines.warnings} warnings, {len(self.lines.bad)} bad",
+            f"normal client: {served.finished} orders followed to their end, {len(served.complaints)} complaints",
+            f"  POST {summary(served.posts)}",
+            f"  GET  {summary(served.gets)}",
+        ]
+
+
+def _counted(name: str, counts: Counter[str]) -> str:
+    return f"by {name}: " + ", ".join(f"{key} {count}" for key, count in counts.most_common())
 
 
 def make_case(seed: int, number: int, target: Target) -> Case:
@@ -55,11 +90,11 @@ def make_case(seed: int, number: int, target: Target) -> Case:
 
 async def fuzz(
     victim: Victim,
-    bystander: Bystander,
     *,
     seed: int,
     requests: int,
     headers: Mapping[str, str],
+    per_s: float = 200.0,
     only: int | None = None,
 ) -> Findings:
     """Perform the cases, the first thousand as a warm-up, and return what was found."""
@@ -68,17 +103,19 @@ async def fuzz(
     pid = victim.pid()
     victim.new_lines()
     begun = time.monotonic()
-    async with bystander.living():
+    async with living(victim.url, headers) as findings.bystander:
         numbers = range(requests) if only is None else range(only, only + 1)
         warm_up = min(WARM_UP, len(numbers) // 2)
-        await _perform_all(numbers[:warm_up], findings, target, oracle)
+        await _perform_all(numbers[:warm_up], findings, target, oracle, per_s)
         findings.memory_before_mb = await _settled_memory(victim)
-        await _perform_all(numbers[warm_up:], findings, target, oracle)
+        await _perform_all(numbers[warm_up:], findings, target, oracle, per_s)
         findings.seconds = time.monotonic() - begun
         findings.memory_after_mb = await _settled_memory(victim)
     findings.lines = victim.new_lines()
     findings.violations += [f"log: {line}" for line in findings.lines.bad[:_MOST_KEPT]]
-    findings.violations += [f"bystander: {one}" for one in bystander.complaints[:_MOST_KEPT]]
+    findings.violations += [f"bystander: {one}" for one in findings.bystander.complaints[:_MOST_KEPT]]
+    if findings.lines.warnings > _MOST_WARNINGS:
+        findings.violations.append(f"hostile clients filled the log with {findings.lines.warnings} warnings")
     if victim.pid() != pid:
         findings.violations.append("the api died and was started again")
     return findings
@@ -100,11 +137,14 @@ async def _prepare(url: str, headers: Mapping[str, str]) -> tuple[Target, Oracle
     return target, Oracle(document)
 
 
-async def _perform_all(numbers: range, findings: Findings, target: Target, oracle: Oracle) -> None:
+async def _perform_all(numbers: range, findings: Findings, target: Target, oracle: Oracle, per_s: float) -> None:
+    """Perform the cases, at most so many a second: beyond what a machine can do, a flood measures the machine."""
     waiting = iter(numbers)
+    begun = time.monotonic()
 
     async def work() -> None:
         for number in waiting:
+            await asyncio.sleep(begun + (number - numbers.start) / per_s - time.monotonic())
             await _perform(number, findings, target, oracle)
 
     async with asyncio.TaskGroup() as tasks:

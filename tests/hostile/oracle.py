@@ -20,7 +20,7 @@ _OVERLOADED = 503
 
 
 class Oracle:
-    """Judges what was heard on a connection, by the OpenAPI document's problem schema and the rules of the protocols."""
+    """Judges what was heard on a connection: by the document's schema of problems and the rules of the protocols."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         schema = {"$ref": "#/components/schemas/Problem", "components": document["components"]}
@@ -40,9 +40,9 @@ class Oracle:
             code = one.close_code
             if code is not None and (code not in _VALID_CLOSE or code == _OUR_FAULT):
                 wrong.append(f"closed with {code}")
-        if spoken.ended and rest and case.ending is not Ending.RESET:
+        if spoken.ended and rest and not spoken.torn:
             wrong.append(f"an answer was cut off: {rest[:60]!r}")
-        if case.ending is Ending.WAIT and not said:
+        if case.ending is Ending.WAIT and not said and not spoken.torn:
             wrong.append("closed without an answer" if spoken.ended else "no answer")
         return said or ["closed" if spoken.ended else "nothing"], wrong
 

@@ -135,9 +135,28 @@ _HEADERS = (
     b"content-encoding: gzip",
 )
 _LENGTHS = (
-    "-1", "+5", "0x10", "1e3", "5 5", "5,5", "5, 6", "", " ", "abc", "00000000000000000005", "9" * 19, "9" * 25, "9" * 5000,
-    "18446744073709551615", "18446744073709551616", "4294967297", "1.0", "\u0661".encode().decode("latin-1"), "65537", "3",
-)  # fmt: skip
+    "-1",
+    "+5",
+    "0x10",
+    "1e3",
+    "5 5",
+    "5,5",
+    "5, 6",
+    "",
+    " ",
+    "abc",
+    "00000000000000000005",
+    "9" * 19,
+    "9" * 25,
+    "9" * 5000,
+    "18446744073709551615",
+    "18446744073709551616",
+    "4294967297",
+    "1.0",
+    "\u0661".encode().decode("latin-1"),
+    "65537",
+    "3",
+)
 _CODINGS = (
     b"transfer-encoding: chunked\r\ncontent-length: 5",
     b"content-length: 5\r\ntransfer-encoding: chunked",
@@ -188,7 +207,7 @@ _FOREIGN = (
 )
 
 
-def request_line(rng: Random, target: Target) -> Case:
+def request_line(rng: Random, _target: Target) -> Case:
     """Break the first line."""
     line = rng.choice(_REQUEST_LINES).encode("latin-1")
     return Case("request line", (line + b"\r\nhost: x\r\n\r\n",), Ending.LISTEN)
@@ -266,7 +285,7 @@ def dribbled(rng: Random, target: Target) -> Case:
     return Case("dribbled", tuple(pieces), Ending.LISTEN)
 
 
-def foreign(rng: Random, target: Target) -> Case:
+def foreign(rng: Random, _target: Target) -> Case:
     """Speak another protocol, or none."""
     said = rng.choice((*_FOREIGN, rng.randbytes(rng.randint(1, 5000))))
     return Case("foreign", (said,), rng.choice((Ending.LISTEN, Ending.HALF_CLOSE, Ending.RESET)))

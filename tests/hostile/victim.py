@@ -2,14 +2,16 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from support.running_stack import running_stack
 
 _MB = 1024
+_NO_INODE = "0"
 _BAD = ("Traceback", "Task exception was never retrieved", "Fatal error")
 _ERRORS = ("error", "critical")
 _LONGEST_LINE = 4096
@@ -19,9 +21,9 @@ _LONGEST_LINE = 4096
 class Lines:
     """What the logs have said since a moment; `bad` are errors and whatever is no log line of ours."""
 
-    count: int
-    warnings: int
-    bad: tuple[str, ...]
+    count: int = 0
+    warnings: int = 0
+    bad: tuple[str, ...] = ()
 
 
 class Victim:
@@ -47,6 +49,16 @@ class Victim:
     def peak_mb(self, name: str = "api") -> float:
         """Return the most that was ever resident."""
         return _memory_mb(self.pid(name), "VmHWM")
+
+    def holds(self, ports: Collection[int]) -> int:
+        """Count the connections from these ports of clients that the api still has open."""
+        own = urlsplit(self.url).port
+        held = 0
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            local, remote = (int(address.rpartition(":")[2], 16) for address in fields[1:3])
+            held += local == own and remote in ports and fields[9] != _NO_INODE  # the kernel's alone, once it is closed
+        return held
 
     def new_lines(self) -> Lines:
         """Read what was logged by api, worker and mock DEX since this was called last."""

@@ -4,11 +4,11 @@ import json
 from random import Random
 
 from hostile.case import BODY, Case, Ending, Family, Pause, Target, encoded, noise
-from hostile.contents import BODIES
 from hostile.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close, frame
+from hostile.samples import BODIES
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-_HANDSHAKE = {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13", "sec-websocket-key": _KEY}
+HANDSHAKE = {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13", "sec-websocket-key": _KEY}
 _WRONG: tuple[tuple[str, str | None], ...] = (
     *(("sec-websocket-version", value) for value in ("8", "0", "14", "-13", "13, 8", "thirteen", "", "9" * 5000)),
     ("sec-websocket-version", None),
@@ -70,12 +70,12 @@ _BAD_FRAMES = (
     close(1000, b"\xff\xfe"),
     close(1000) + frame(TEXT, b"after the end"),
     close(3000, b"x" * 123),
-)  # fmt: skip
+)
 
 
 def handshake(rng: Random, target: Target) -> Case:
     """Ask for a WebSocket wrongly."""
-    headers: dict[str, str] = dict(_HANDSHAKE)
+    headers: dict[str, str] = dict(HANDSHAKE)
     for name, value in rng.sample(_WRONG, rng.randint(1, 2)):
         if value is None:
             headers.pop(name, None)
@@ -109,7 +109,7 @@ def uninvited(rng: Random, target: Target) -> Case:
     """Talk to streams that expect no word."""
     messages = [frame(rng.choice((TEXT, BINARY)), rng.choice(BODIES)) for _ in range(rng.randint(1, 50))]
     path = rng.choice((f"/ws/orders/{rng.choice(target.order_ids)}", "/ws?wallet=hostile"))
-    return Case("uninvited message", (target.head("GET", path, **_HANDSHAKE), Pause(0.01), *messages), _leaving(rng))
+    return Case("uninvited message", (target.head("GET", path, **HANDSHAKE), Pause(0.01), *messages), _leaving(rng))
 
 
 def first_message(rng: Random, target: Target) -> Case:
@@ -120,7 +120,7 @@ def first_message(rng: Random, target: Target) -> Case:
         half = len(wrong) // 2
         said = frame(TEXT, wrong[:half], final=False) + frame(PING) + frame(CONTINUATION, wrong[half:])
     path = "/api/orders/execute" + rng.choice(("", "", "?after=1", "?after=%00", "?x=1"))
-    return Case("first message", (target.head("GET", path, **_HANDSHAKE), Pause(0.01), said), _leaving(rng))
+    return Case("first message", (target.head("GET", path, **HANDSHAKE), Pause(0.01), said), _leaving(rng))
 
 
 def too_early(rng: Random, target: Target) -> Case:
@@ -149,7 +149,7 @@ def flood(rng: Random, target: Target) -> Case:
 
 
 def _open(rng: Random, target: Target) -> bytes:
-    return target.head("GET", rng.choice(_paths(rng, target)), **_HANDSHAKE)
+    return target.head("GET", rng.choice(_paths(rng, target)), **HANDSHAKE)
 
 
 def _paths(rng: Random, target: Target) -> tuple[str, ...]:

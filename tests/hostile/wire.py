@@ -17,10 +17,14 @@ _CONNECT_WITHIN_S = 20.0
 
 @dataclass(frozen=True)
 class Spoken:
-    """What the server said; `ended`: it closed the connection before the client did."""
+    """What the server said; `ended`: it closed the connection before the client did, `torn`: with a reset.
+
+    A reset is what TCP makes of a close before everything was read; it may take the end of an answer with it.
+    """
 
     data: bytes
     ended: bool
+    torn: bool
 
 
 async def perform(case: Case, target: Target) -> Spoken:
@@ -29,9 +33,11 @@ async def perform(case: Case, target: Target) -> Spoken:
         reader, writer = await asyncio.open_connection(target.host, target.port)
     heard = bytearray()
     listening = asyncio.create_task(_listen(reader, heard))
+    torn = False
     try:
         await _say(case, writer)
         ended = await _leave(case, listening, heard)
+        torn = ended and listening.result()
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -40,13 +46,17 @@ async def perform(case: Case, target: Target) -> Spoken:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-    return Spoken(bytes(heard), ended)
+    return Spoken(bytes(heard), ended, torn)
 
 
-async def _listen(reader: asyncio.StreamReader, heard: bytearray) -> None:
-    with contextlib.suppress(ConnectionError):
+async def _listen(reader: asyncio.StreamReader, heard: bytearray) -> bool:
+    """Listen until the server closes; return whether it did so with a reset."""
+    try:
         while data := await reader.read(_READ_BYTES):
             heard += data
+    except ConnectionError:
+        return True
+    return False
 
 
 async def _say(case: Case, writer: asyncio.StreamWriter) -> None:
@@ -62,7 +72,7 @@ async def _say(case: Case, writer: asyncio.StreamWriter) -> None:
                 writer.write_eof()
 
 
-async def _leave(case: Case, listening: asyncio.Task[None], heard: bytearray) -> bool:
+async def _leave(case: Case, listening: asyncio.Task[bool], heard: bytearray) -> bool:
     """Wait as long as the case wants to; return whether the server has closed."""
     if case.ending is Ending.RESET:
         return False

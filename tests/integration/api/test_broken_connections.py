@@ -143,7 +143,7 @@ async def test_rubbish_behind_an_order_does_not_take_the_orders_answer(api: Runn
     assert [order["orderId"] for order in stored] == [json.loads(heard.partition(b"\r\n\r\n")[2])["orderId"]]
 
 
-async def test_rubbish_in_a_body_is_answered_at_once(api: RunningApi, wallet: str) -> None:
+async def test_rubbish_in_a_body_is_answered_at_once(api: RunningApi) -> None:
     """The request that it belongs to is not complete, and never will be."""
     head = (
         b"POST /api/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -40,6 +41,19 @@ class Process:
 
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def descriptors(self) -> int:
+        """Count the files and sockets that it has open."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that it has spent."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def ended(self) -> tuple[int, str]:
         """Wait for the end and return the exit code and the log."""
@@ -193,3 +207,29 @@ async def test_probes_and_metrics_have_a_port_of_their_own(
         "engine_sockets_open 1.0",
     ):
         assert line in metrics
+
+
+async def test_without_file_descriptors_it_says_so_and_goes_on(shared_database_url: str, redis_url: str) -> None:
+    """Who is connected is served, who comes is sent away without spinning, and who comes later is served again."""
+    async with process(environment(shared_database_url, redis_url)) as running:
+        limit = running.descriptors() + 10
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        crowd = [await asyncio.open_connection("127.0.0.1", running.api.port) for _ in range(30)]
+        spent = running.cpu_s()
+        await asyncio.sleep(2)
+        assert running.cpu_s() - spent < 1
+        assert (await running.api.get("/livez")).status == 200  # over the connection that is kept alive
+        turned_away = [await asyncio.wait_for(reader.read(), 30) for reader, _ in crowd[-10:]]
+        assert turned_away == [b""] * 10
+        for _, writer in crowd:
+            writer.close()
+        await asyncio.sleep(2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.api.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        running.terminate()
+        code, said = await running.ended()
+    assert code == 0
+    assert said.count("no file descriptors left of ") == 1
+    assert said.count("file descriptors are to be had again") == 1

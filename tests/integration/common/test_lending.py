@@ -5,6 +5,7 @@ import contextlib
 
 from engine_common.store import statements
 from engine_common.store.pool import answering, open_pool
+from support.waiting import eventually
 
 
 async def test_a_borrower_that_is_cancelled_while_it_gives_back_gives_back(shared_database_url: str) -> None:
@@ -18,8 +19,7 @@ async def test_a_borrower_that_is_cancelled_while_it_gives_back_gives_back(share
                 await pool._lock.acquire()  # as another that lends or gives back in this moment
 
         reading = asyncio.create_task(read())
-        while not pool._lock._waiters:
-            await asyncio.sleep(0)
+        await eventually(lambda: pool._lock._waiters)
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading

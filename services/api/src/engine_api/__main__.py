@@ -16,6 +16,7 @@ import uvloop
 from engine_api.app import make_app
 from engine_api.bodies import MAX_BYTES
 from engine_api.connections.answers import security_headers
+from engine_api.connections.descriptors import DescriptorWatch
 from engine_api.connections.http import HttpConnection
 from engine_api.connections.websocket import SocketConnection
 from engine_api.settings import ApiSettings
@@ -40,6 +41,10 @@ _SEND_BUFFER_BYTES = 256 * 1024
 class Server(uvicorn.Server):
     """Stops on a signal and returns, where uvicorn would raise the signal again and end with its code."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._descriptors = DescriptorWatch()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Handle signals in the event loop."""
@@ -55,6 +60,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Do what is due every 0.1 s; give up overdue clients once a second."""
         if counter % _TICKS_A_SECOND == 0:
+            self._descriptors.look()
             for connection in [one for one in self.server_state.connections if isinstance(one, HttpConnection)]:
                 if connection.overdue:
                     connection.give_up()

@@ -102,7 +102,7 @@ class HttpConnection(HttpToolsProtocol):
         measures.count_refused(refusal.kind.code)
         running = self._running
         if running is not None and not running.response_complete and not running.more_body:
-            # A request before this one is under way, and may have placed an order: it is answered, and nothing after it.
+            # A request before this one is under way, and may place an order: it is answered, and nothing after it.
             running.keep_alive = False
             self.pipeline.clear()
             self.flow.pause_reading()

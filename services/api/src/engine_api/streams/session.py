@@ -139,7 +139,7 @@ async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> No
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel the tasks until they have ended: before Python 3.12 asyncio.wait_for() swallows a cancellation at times."""
+    """Cancel the tasks until they have ended: before Python 3.12 asyncio.wait_for() may swallow a cancellation."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
