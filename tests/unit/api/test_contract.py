@@ -37,3 +37,16 @@ def test_every_kind_of_problem_is_documented_somewhere() -> None:
         code for socket in document["x-websockets"].values() for codes in socket["closes"].values() for code in codes
     }
     assert over_http | on_sockets == kinds
+
+
+def test_an_order_leads_to_everything_that_can_be_asked_of_it() -> None:
+    """Each answer that holds an order links to every operation on an order or its wallet, a new one included."""
+    document = build(ROUTES, keys_required=False)
+    operations = {one["operationId"]: one for path in document["paths"].values() for one in path.values()}
+    expected = {name for name, one in operations.items() if any(given["in"] == "path" for given in one["parameters"])}
+    links = operations["create"]["responses"]["201"]["links"]
+    assert links.keys() == expected
+    assert {"read", "execute", "history", "cancel", "list_wallet_orders"} <= expected
+    assert links["cancel"] == {"operationId": "cancel", "parameters": {"id": "$response.body#/orderId"}}
+    assert operations["read"]["responses"]["200"]["links"] == links
+    assert operations["list_orders"]["responses"]["200"]["links"] == {}

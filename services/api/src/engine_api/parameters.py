@@ -24,13 +24,17 @@ _MAX_SEQ = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[T]):
-    """A parameter: `read` turns its text into its meaning or raises ValueError, `schema` says the same to machines."""
+    """A parameter: `read` turns its text into its meaning or raises ValueError, `schema` says the same to machines.
+
+    `found_as` is the member of answers that holds such a value.
+    """
 
     name: str
     read: Callable[[str], T]
     description: str
     schema: Mapping[str, Any] = field(default_factory=dict[str, Any])
     place: Literal["query", "path", "header"] = "query"
+    found_as: str | None = None
 
 
 class Parameters:
@@ -117,8 +121,10 @@ ORDER_TYPE = Parameter(
 )
 WALLET = Parameter("wallet", _as_wallet, "only orders of this wallet", _WALLET)
 USER_ID = Parameter("userId", _as_wallet, "the wallet, as clients of earlier engines spell it", _WALLET)
-WALLET_IN_PATH = Parameter("wallet", _as_wallet, "the wallet", _WALLET, place="path")
-ORDER_ID_IN_PATH = Parameter("id", UUID, "the order's id", {"type": "string", "format": "uuid"}, place="path")
+WALLET_IN_PATH = Parameter("wallet", _as_wallet, "the wallet", _WALLET, place="path", found_as="userWallet")
+ORDER_ID_IN_PATH = Parameter(
+    "id", UUID, "the order's id", {"type": "string", "format": "uuid"}, place="path", found_as="orderId"
+)
 ORDER_ID = Parameter("orderId", UUID, "the order's id", {"type": "string", "format": "uuid"})
 AFTER = Parameter(
     "after",

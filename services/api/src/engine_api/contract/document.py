@@ -2,7 +2,7 @@
 
 import inspect
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from engine_api import __version__, problems
 from engine_api.access.credentials import API_KEY_HEADER
+from engine_api.contract.links import links_from
 from engine_api.contract.operations import ApiRoute, Operation, SocketRoute
 from engine_api.contract.schemas import EventDocument, OrderBody, Problem
 from engine_api.parameters import Parameter
@@ -66,7 +67,7 @@ Orders are stored before they are answered, and executed asynchronously; every s
 Every refusal is a problem document (RFC 9457) whose `code` says which. WebSockets stand under `x-websockets`."""
 
 
-def build(routes: Iterable[BaseRoute], *, keys_required: bool) -> dict[str, Any]:
+def build(routes: Sequence[BaseRoute], *, keys_required: bool) -> dict[str, Any]:
     """Return the OpenAPI document of the routes; raise TypeError for a route that does not describe itself."""
     # An empty requirement among others makes them all optional.
     security: list[dict[str, list[str]]] = [] if keys_required else [{}]
@@ -75,11 +76,12 @@ def build(routes: Iterable[BaseRoute], *, keys_required: bool) -> dict[str, Any]
     paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     sockets: dict[str, Any] = {}
     models: dict[type[BaseModel], None] = {Problem: None, OrderBody: None, EventDocument: None}
+    described = [route for route in routes if isinstance(route, ApiRoute)]
     for route in routes:
         if isinstance(route, ApiRoute):
             models.update(dict.fromkeys(_models(route.operation)))
             public = route.operation.public
-            paths[route.path_format][route.method.lower()] = _operation(route) | {
+            paths[route.path_format][route.method.lower()] = _operation(route, described) | {
                 "security": [] if public else security
             }
         elif isinstance(route, SocketRoute):
@@ -100,13 +102,13 @@ def _models(operation: Operation) -> list[type[BaseModel]]:
     return [model for model in (*operation.answers.values(), operation.body) if model is not None]
 
 
-def _operation(route: ApiRoute) -> dict[str, Any]:
+def _operation(route: ApiRoute, routes: Collection[ApiRoute]) -> dict[str, Any]:
     operation = route.operation
     document: dict[str, Any] = {
         "operationId": route.name,
         "summary": _summary(route.endpoint),
         "parameters": _parameters(operation.parameters),
-        "responses": {**_answers(operation), **_problems(operation)},
+        "responses": {**_answers(operation, routes), **_problems(operation)},
     }
     if operation.body is not None:
         document["requestBody"] = {"required": True, "content": _content("application/json", operation.body)}
@@ -142,12 +144,13 @@ def _parameters(parameters: Collection[Parameter[Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _answers(operation: Operation) -> dict[str, Any]:
+def _answers(operation: Operation, routes: Collection[ApiRoute]) -> dict[str, Any]:
     return {
         str(status): {
             "description": HTTPStatus(status).phrase,
             "content": _content("application/json", model),
             "headers": _headers(*operation.headers, *_always(operation)),
+            "links": links_from(model, routes),
         }
         for status, model in operation.answers.items()
     }
