@@ -1,6 +1,5 @@
 """The commands: `python -m hostile fuzz | crowd | schemathesis`."""
 
-import asyncio
 import re
 import secrets
 from collections import defaultdict
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 
 from hostile.crowding import Crowd, crowd_in
@@ -44,7 +44,7 @@ def run_fuzzer(
     """Malformed HTTP and WebSockets, from one seed, while a normal client is served."""
     chosen = _chosen(seed)
     with attacked(stack_dir) as victim:
-        findings = asyncio.run(
+        findings = uvloop.run(
             fuzz(victim, seed=chosen, requests=requests, headers=_headers(header), per_s=per_s, only=only)
         )
     _conclude(findings.report(), [*findings.faults, *findings.slow])
@@ -63,7 +63,7 @@ def run_crowd(
     """Thousands of idle sockets, and hundreds that never read, beside ordinary readers."""
     crowd = Crowd(idle=idle, mute=mute, readers=readers, orders_per_s=orders_per_s, seconds=seconds)
     with attacked(stack_dir) as victim:
-        outcome = asyncio.run(crowd_in(victim, crowd, _headers(header), memory_limit_mb=_MEMORY_LIMIT_MB))
+        outcome = uvloop.run(crowd_in(victim, crowd, _headers(header), memory_limit_mb=_MEMORY_LIMIT_MB))
     _conclude(outcome.report(), outcome.faults)
 
 

@@ -30,7 +30,7 @@ class Crowd:
     mute: int = 200
     readers: int = 50
     wallets: int = 2
-    orders_per_s: float = 40.0
+    orders_per_s: float = 20.0
     seconds: float = 30.0
     mute_gone_within_s: float = 150.0
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,10 +72,10 @@ class Wire(asyncio.Transport):
         pass
 
 
-def connected(kind: type[HttpConnection | SocketConnection], app: SlowApp) -> tuple[Any, Wire]:
+def connected(kind: Callable[..., Any], app: SlowApp) -> tuple[Any, Wire]:
     """Return a new connection and its wire."""
-    config = uvicorn.Config(app, http=HttpConnection, ws=SocketConnection, log_config=None, lifespan="off")
-    connection: Any = kind(config=config, server_state=ServerState(), app_state={})
+    config = uvicorn.Config(app, log_config=None, lifespan="off")
+    connection = kind(config=config, server_state=ServerState(), app_state={})
     wire = Wire()
     connection.connection_made(wire)
     return connection, wire
@@ -122,7 +124,7 @@ async def test_a_socket_that_answers_no_ping_is_gone_for_whoever_sends(caplog: p
 async def test_pipelined_requests_of_a_client_that_vanished_end_quietly() -> None:
     """The first of them, which is under way, included: nothing is written to a connection that is gone."""
     app = SlowApp()
-    connection, wire = connected(HttpConnection, app)
+    connection, wire = connected(partial(HttpConnection, patience_s=30), app)
     connection.data_received(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /second HTTP/1.1\r\nhost: x\r\n\r\n")
     await app.asked.wait()
     connection.connection_lost(ConnectionResetError())

@@ -27,6 +27,7 @@ class HttpConnection(HttpToolsProtocol):
         self._reads_head = True
         self._head_bytes = 0
         self._due_at = math.inf
+        self._head_refused = False
         self._running: RequestResponseCycle | None = None
 
     @property
@@ -64,7 +65,7 @@ class HttpConnection(HttpToolsProtocol):
         if not self._reads_head or self.transport.is_closing():
             return
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(Refusal(HEAD_TOO_LARGE, f"request line and headers have at most {MAX_HEAD_BYTES} bytes"))
+            self._refuse(_head_too_large())
         elif self._due_at == math.inf and self._idle:
             # A blank line: no request begins with it, but it has ended the time for which an idle connection is kept.
             self._due_at = self.loop.time() + self._patience_s
@@ -75,7 +76,10 @@ class HttpConnection(HttpToolsProtocol):
         self._due_at = self.loop.time() + self._patience_s
 
     def on_headers_complete(self) -> None:
-        """Expect the body."""
+        """Expect the body; a head that is too large, and came at once, is an error to the parser, which is told so."""
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._head_refused = True
+            raise _head_too_large()
         self._reads_head = False
         self._head_bytes = 0
         self._due_at = self.loop.time() + self._patience_s * _PATIENCE_WITH_BODIES
@@ -89,10 +93,10 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP as everything else is answered."""
-        self._refuse(Refusal(MALFORMED_REQUEST, msg))
+        self._refuse(_head_too_large() if self._head_refused else Refusal(MALFORMED_REQUEST, msg))
 
     def _should_upgrade(self) -> bool:
-        return self.scope["method"] == "GET" and super()._should_upgrade()
+        return self.scope["method"] != "HEAD" and super()._should_upgrade()  # its refusal would have a body
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
@@ -117,3 +121,7 @@ class HttpConnection(HttpToolsProtocol):
         head = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
         asked_for_head = self.parser is not None and self.parser.get_method() == b"HEAD"  # pyright: ignore[reportUnnecessaryComparison]
         return "\r\n".join((*head, "", "")).encode("latin-1") + (b"" if asked_for_head else body)
+
+
+def _head_too_large() -> Refusal:
+    return Refusal(HEAD_TOO_LARGE, f"request line and headers have at most {MAX_HEAD_BYTES} bytes")
