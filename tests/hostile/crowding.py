@@ -55,7 +55,7 @@ class Outcome:
     with_idle: float = 0.0
     most: float = 0.0
     at_end: float = 0.0
-    idle_lost: int = 0
+    idle_closed: Counter[int] = field(default_factory=Counter[int])
     mute_gone_after_s: float | None = None
     endings: Counter[str] = field(default_factory=Counter[str])
     lines: Lines = field(default_factory=Lines)
@@ -69,8 +69,7 @@ class Outcome:
             found += [f"readers {name}: {what} ({count}x)" for what, count in phase.complaints.items()]
         if self.most > self.memory_limit:
             found.append(f"the api had {self.most:.0f} MB, more than {self.memory_limit:g}")
-        if self.idle_lost:
-            found.append(f"{self.idle_lost} idle sockets were closed")
+        found += [f"idle sockets were closed with {code} ({count}x)" for code, count in self.idle_closed.items()]
         if self.mute_gone_after_s is None:
             found.append("clients that never read were kept")
         if self.died:
@@ -87,7 +86,7 @@ class Outcome:
             f"readers in crowd: {self.crowded.orders} orders, events on their way {summary(self.crowded.latencies)}",
             "api memory in MB: " + ", ".join(f"{when} {amount:.1f}" for when, amount in memory.items()),
             f"clients that never read: gone {gone}, as {endings}",
-            f"idle sockets closed: {self.idle_lost}",
+            f"idle sockets closed: {self.idle_closed.total()}",
             f"log: {self.lines.count} lines, {self.lines.warnings} warnings, {len(self.lines.bad)} bad",
         ]
 
@@ -111,7 +110,7 @@ async def crowd_in(victim: Victim, crowd: Crowd, headers: Mapping[str, str], *, 
                 leaving = asyncio.create_task(_until_gone(victim, {mute.port for mute in mutes}, crowd, outcome))
                 await _read_while_ordering(outcome.crowded, victim, session, crowd, wallets, leaving)
                 outcome.endings.update([await asyncio.to_thread(mute.ending) for mute in mutes])
-            outcome.idle_lost = sum(one.close_code is not None for one in idle)
+            outcome.idle_closed.update(one.close_code for one in idle if one.close_code is not None)
     await asyncio.sleep(_SETTLE_S)
     outcome.at_end = victim.memory_mb()
     outcome.lines = victim.new_lines()
