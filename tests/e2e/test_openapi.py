@@ -11,5 +11,7 @@ def test_keys_are_demanded_wherever_the_document_says_so() -> None:
     limits = {"RATE_LIMIT_READS": "100000/minute", "RATE_LIMIT_WRITES": "100000/minute"}
     with attacked(None, API_KEYS=f"desk:{KEY}", **limits) as victim:
         headers = {"X-API-Key": KEY, "Authorization": f"Bearer {KEY}"}
-        outcome = run_schemathesis(victim, seconds=None, seed=1, headers=headers, max_examples=20)
+        outcome = run_schemathesis(
+            victim, seconds=None, seed=1, headers=headers, max_examples=10, phases="examples,coverage,fuzzing"
+        )
     assert outcome.faults == [], outcome.output
