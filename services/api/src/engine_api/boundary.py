@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine_api import measures, problems
+from engine_api import measurements, problems
 from engine_api.problems import Refusal
 from engine_common.errors import StoreUnavailable
 from engine_common.store.pool import TROUBLE
@@ -84,5 +84,5 @@ class ErrorBoundary:
             if started:
                 raise
             refusal = as_refusal(error, scope)
-            measures.count_refused(refusal.kind.code)
+            measurements.count_refused(refusal.kind.code)
             await problems.answer(refusal)(scope, receive, send)

@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, TypedDict
 
-from engine_api import measures
+from engine_api import measurements
 from engine_api.access import doors
 from engine_api.access.doors import Doors
 from engine_api.backlog import Backlog
+from engine_api.commands import Commands, Moves
 from engine_api.enqueuing import Enqueuer
-from engine_api.execution import Execution, Moves
 from engine_api.health import Health
 from engine_api.intake.placement import Inserts, Placement
 from engine_api.order_book import Lend, OrderBook
@@ -45,7 +45,7 @@ class State(TypedDict):
     """What every request finds in its state."""
 
     placement: Placement
-    execution: Execution
+    commands: Commands
     orders: OrderBook
     health: Health
     hub: Hub
@@ -72,7 +72,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             partial(answering, writing),
             creation.create,
             key=lambda order: order.id,
-            on_flush=lambda orders: measures.record_batch("insert", len(orders)),
+            on_flush=lambda orders: measurements.record_batch("insert", len(orders)),
         )
         moves = Moves("moves", partial(answering, writing), door.move, key=lambda move: move.order_id)
         orders = OrderBook(lend_for_reading)
@@ -89,7 +89,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             stack.push_async_callback(serving.close)
         yield State(
             placement=Placement(inserts, orders, enqueuer, publisher, backlog),
-            execution=Execution(orders, moves, enqueuer, publisher, backlog),
+            commands=Commands(orders, moves, enqueuer, publisher, backlog),
             orders=orders,
             health=health,
             hub=hub,

@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from engine_api import measures
+from engine_api import measurements
 from engine_api.connections.answers import problem
 from engine_api.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal
 
@@ -41,7 +41,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def give_up(self) -> None:
         """Close the connection of a client that is overdue."""
-        measures.count_refused(REQUEST_TIMEOUT.code)
+        measurements.count_refused(REQUEST_TIMEOUT.code)
         self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -103,7 +103,7 @@ class HttpConnection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _refuse(self, refusal: Refusal) -> None:
-        measures.count_refused(refusal.kind.code)
+        measurements.count_refused(refusal.kind.code)
         running = self._running
         if running is not None and not running.response_complete and not running.more_body:
             # A request before this one is under way, and may place an order: it is answered, and nothing after it.

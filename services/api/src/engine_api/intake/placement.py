@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from uuid_utils.compat import uuid7
 
-from engine_api import measures
+from engine_api import measurements
 from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.intake.idempotency import HEADER, fingerprint
@@ -64,7 +64,7 @@ class Placement:
             raise _outcome_unknown(new) from None
         if isinstance(result, KeyTaken):
             return _replayed(result)
-        measures.count_accepted(status)
+        measurements.count_accepted(status)
         if status is Status.QUEUED:
             self._enqueuer.enqueue(new.id, context)
         event = Event(new.id, 1, EventType.STATUS, status, None, 1, result.at, {})

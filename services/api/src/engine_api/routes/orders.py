@@ -41,13 +41,13 @@ async def _place(request: Request[State], status: Status, code: int) -> Response
 
 async def execute(request: Request[State]) -> Response:
     """Queue a pending order."""
-    order = await request.state["execution"].execute(account_of(request), request.path_params["id"])
+    order = await request.state["commands"].execute(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order), 202, {"location": f"/api/orders/{order.id}"})
 
 
 async def cancel(request: Request[State]) -> Response:
     """Cancel an order that has not been submitted."""
-    order = await request.state["execution"].cancel(account_of(request), request.path_params["id"])
+    order = await request.state["commands"].cancel(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from engine_api import measures
+from engine_api import measurements
 from engine_api.access.caller import caller_of
 from engine_api.access.credentials import subprotocol
 from engine_api.boundary import as_refusal
@@ -58,14 +58,14 @@ def serving(handler: Handler) -> Callable[[Socket], Awaitable[None]]:
     @wraps(handler)
     async def serve(socket: Socket) -> None:
         await socket.accept(subprotocol(socket.scope))
-        measures.count_socket(1)
+        measurements.count_socket(1)
         try:
             farewell = await _outcome(handler, socket)
             await _close(socket, farewell)
         except WebSocketDisconnect:
             return
         finally:
-            measures.count_socket(-1)
+            measurements.count_socket(-1)
 
     return serve
 
@@ -111,7 +111,7 @@ def close_code(kind: Kind) -> int:
 def farewell_of(error: Exception, socket: Socket) -> Farewell:
     """Return how a socket ends on the error."""
     refusal = as_refusal(error, socket.scope)
-    measures.count_refused(refusal.kind.code)
+    measurements.count_refused(refusal.kind.code)
     return Farewell(close_code(refusal.kind), refusal.detail)
 
 

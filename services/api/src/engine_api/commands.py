@@ -27,7 +27,7 @@ Moves = GroupCommit[Move, Moved | None]
 Decide = Callable[[Order], Move | None]
 
 
-class Execution:
+class Commands:
     """Queues pending orders, and cancels those that have not been submitted."""
 
     def __init__(
