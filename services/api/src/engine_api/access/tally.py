@@ -8,7 +8,8 @@ import redis.asyncio as redis
 from limits.aio.storage import RedisStorage
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+
+from engine_common.live import TROUBLE
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Tally:
                 groups, self._waiting = self._waiting, {}
                 async with asyncio.timeout(_ANSWER_WITHIN_S):
                     await self._count(list(groups.items()))
-        except (RedisError, OSError, TimeoutError) as error:
+        except (*TROUBLE, TimeoutError) as error:
             self._note_away(error)
         finally:
             self._sender = None
