@@ -9,6 +9,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from engine_api import measurements
+from engine_api.bodies import WHOLE
 from engine_api.connections.answers import problem
 from engine_api.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal
 
@@ -89,6 +90,7 @@ class HttpConnection(HttpToolsProtocol):
         """Expect nothing for now."""
         self._reads_head = True
         self._due_at = math.inf
+        self.scope[WHOLE] = True  # pyright: ignore[reportGeneralTypeIssues] - a scope may hold what servers like to add
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
