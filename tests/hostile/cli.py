@@ -1,5 +1,6 @@
 """The commands: `python -m hostile fuzz | crowd | schemathesis`."""
 
+import asyncio
 import re
 import secrets
 from collections import defaultdict
@@ -44,7 +45,7 @@ def run_fuzzer(
     """Malformed HTTP and WebSockets, from one seed, while a normal client is served."""
     chosen = _chosen(seed)
     with attacked(stack_dir) as victim:
-        findings = uvloop.run(
+        findings = asyncio.run(
             fuzz(victim, seed=chosen, requests=requests, headers=_headers(header), per_s=per_s, only=only)
         )
     _conclude(findings.report(), [*findings.faults, *findings.slow])
