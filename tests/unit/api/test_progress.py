@@ -38,7 +38,7 @@ async def sent(arriving: Sequence[int], committed_after: Sequence[int], *, known
     output: list[int] = []
     for seq, more in zip(arriving, committed_after, strict=True):
 
-        async def read_missed(_: UUID, after: int, upto: int = min(seq + more, LAST)) -> list[Event]:
+        async def read_missed(_: UUID, after: int, _heard: int, upto: int = min(seq + more, LAST)) -> list[Event]:
             return [event for event in events if after < event.seq <= upto]
 
         for update in await progress.due(Update.of(events[seq - 1]), read_missed):

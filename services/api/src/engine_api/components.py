@@ -20,6 +20,7 @@ from engine_api.order_book import Lend, OrderBook
 from engine_api.settings import ApiSettings
 from engine_api.streams.catching_up import CatchingUp
 from engine_api.streams.hub import Hub
+from engine_api.streams.missed_events import MissedEvents
 from engine_common import live
 from engine_common.queue import make_sender
 from engine_common.store import creation, door, durability
@@ -49,6 +50,7 @@ class State(TypedDict):
     orders: OrderBook
     health: Health
     hub: Hub
+    missed: MissedEvents
     doors: Doors
     allowed_origins: frozenset[str]
     client_patience_s: float
@@ -93,6 +95,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             orders=orders,
             health=health,
             hub=hub,
+            missed=MissedEvents(orders),
             doors=guarding,
             allowed_origins=frozenset(settings.allowed_origins),
             client_patience_s=settings.client_patience_s,

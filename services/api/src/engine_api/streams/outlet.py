@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from engine_api.order_book import OrderBook
 from engine_api.streams.follower import Follower
 from engine_api.streams.hub import Hub
 from engine_api.streams.mailbox import Update
+from engine_api.streams.missed_events import MissedEvents
 from engine_common.orders import Event
 from engine_common.store.pool import TROUBLE
 
@@ -24,10 +24,10 @@ class TooSlow(Exception):
 class Outlet:
     """Where the updates of one follower leave."""
 
-    def __init__(self, send_text: SendText, hub: Hub, orders: OrderBook) -> None:
+    def __init__(self, send_text: SendText, hub: Hub, missed: MissedEvents) -> None:
         self._send_text = send_text
         self._hub = hub
-        self._orders = orders
+        self._missed = missed
 
     @asynccontextmanager
     async def opened(self, follower: Follower) -> AsyncGenerator[None]:
@@ -58,10 +58,10 @@ class Outlet:
         follower.meet(update.order_id)
         await self.send(follower, await follower.progress.due(update, self._read_missed))
 
-    async def _read_missed(self, order_id: UUID, after: int) -> Sequence[Event]:
+    async def _read_missed(self, order_id: UUID, after: int, heard: int) -> Sequence[Event]:
         """Read what comes after; as long as PostgreSQL is away the socket waits."""
         while True:
             try:
-                return await self._orders.events_after(order_id, after)
+                return await self._missed.read(order_id, after, heard)
             except TROUBLE:
                 await asyncio.sleep(_REPEAT_AFTER_S)

@@ -11,7 +11,8 @@ from engine_common.orders import Event
 # Seconds for which a finished order is still known, so that a late copy of its events is not taken for a new order.
 _REMEMBER_FINISHED_S = 30.0
 
-ReadMissed = Callable[[UUID, int], Awaitable[Sequence[Event]]]
+# The order, the `seq` after which, and the one that was heard.
+ReadMissed = Callable[[UUID, int, int], Awaitable[Sequence[Event]]]
 
 
 class Progress:
@@ -53,4 +54,4 @@ class Progress:
             return (update,)
         if update.seq <= last:
             return ()
-        return [Update.of(event) for event in await read_missed(update.order_id, last)]
+        return [Update.of(event) for event in await read_missed(update.order_id, last, update.seq)]

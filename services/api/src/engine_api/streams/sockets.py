@@ -123,7 +123,7 @@ async def _first_message(socket: Socket) -> str:
 
 
 def _outlet(socket: Socket) -> Outlet:
-    return Outlet(socket.send_text, socket.state["hub"], socket.state["orders"])
+    return Outlet(socket.send_text, socket.state["hub"], socket.state["missed"])
 
 
 def _as_id(text: str) -> UUID:
