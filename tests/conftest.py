@@ -17,8 +17,8 @@ from support.databases import temporary_database
 
 _BACKENDS = pytest.StashKey[Backends]()
 
-# The machine may be busy: how long an example takes says nothing.
-hypothesis.settings.register_profile("engine", deadline=None)
+# The machine may be busy: how long an example takes, to be made or to be tried, says nothing.
+hypothesis.settings.register_profile("engine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("engine")
 
 
