@@ -57,9 +57,12 @@ class Backlog:
             self._settled += 1
 
     async def run(self) -> None:
-        """Count for ever."""
+        """Count for ever, whatever becomes of a single count: without the next one the bound would stick."""
         while True:
-            await self.count()
+            try:
+                await self.count()
+            except Exception:
+                log.exception("the backlog was not counted")
             await asyncio.sleep(_COUNT_EVERY_S)
 
     async def count(self) -> None:

@@ -14,6 +14,7 @@ from engine_common.orders import Order
 from engine_common.store import door
 from engine_common.store.door import Move, Moved
 from engine_common.store.group_commit import GroupCommit
+from engine_common.store.pool import TROUBLE
 from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
 from engine_common.transitions import TRANSITIONS, Status
@@ -51,30 +52,34 @@ class Commands:
         return await self._carry_out(account, order_id, _cancel)
 
     async def _carry_out(self, account: str, order_id: UUID, decide: Decide) -> Order:
+        move: Move | None = None
         for _ in range(_TRIES):
-            order = await self._orders.read(account, order_id)
+            order = await self._read(account, order_id, move)
             move = decide(order)
             if move is None:
                 return order
-            moved = await self._commit(order, move)
+            moved = await self._commit(move)
             if moved is not None:
                 return self._announce(order, move, moved)
         raise Refusal(CONTENDED, f"order {order_id} kept changing under this request")
 
-    async def _commit(self, order: Order, move: Move) -> Moved | None:
+    async def _read(self, account: str, order_id: UUID, tried: Move | None) -> Order:
+        """Read the order; a move that was tried and found nothing may be the one that landed, its reply lost."""
+        try:
+            return await self._orders.read(account, order_id)
+        except TROUBLE:
+            if tried is None:
+                raise
+            raise _outcome_unknown(tried) from None
+
+    async def _commit(self, move: Move) -> Moved | None:
         try:
             if move.target is not Status.QUEUED:
                 return await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
             with self._backlog.admitting():
                 return await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
         except OutcomeUnknown:
-            raise Refusal(
-                OUTCOME_UNKNOWN,
-                f"the database did not answer in time, and the order may have been {move.target}: "
-                "repeating this is safe",
-                retryable=True,
-                members={"orderId": str(order.id)},
-            ) from None
+            raise _outcome_unknown(move) from None
 
     def _announce(self, order: Order, move: Move, moved: Moved) -> Order:
         """Tell the world of the move that is stored, and return the order as it now stands."""
@@ -102,6 +107,15 @@ def _cancel(order: Order) -> Move | None:
     # Only what a worker has begun is an attempt that ends here.
     begun = order.status not in (Status.PENDING, Status.QUEUED)
     return door.from_order(order, Status.CANCELLED, outcome="cancelled" if begun else None)
+
+
+def _outcome_unknown(move: Move) -> Refusal:
+    return Refusal(
+        OUTCOME_UNKNOWN,
+        f"the database did not answer in time, and the order may have been {move.target}: repeating this is safe",
+        retryable=True,
+        members={"orderId": str(move.order_id)},
+    )
 
 
 def _already_finished(order: Order) -> Refusal:

@@ -30,8 +30,8 @@ from engine_common.telemetry import probes
 log = logging.getLogger(__name__)
 
 # Reading must not keep orders from being stored, nor the process from being ready, so the two have connections of their
-# own. One insert, one move and one probe are under way at a time.
-_WRITING = 3
+# own. One insert, one move, one count and one probe are under way at a time.
+_WRITING = 4
 _READING = 6
 
 # Seconds; a reader is told within this time that PostgreSQL does not answer, after waiting two for a connection.
@@ -80,7 +80,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         orders = OrderBook(lend_for_reading)
         hub = Hub(settings.redis_url, CatchingUp(orders))
         await stack.enter_async_context(_running(hub.run, "hub"))
-        backlog = Backlog(lend_for_reading, settings.engine_max_unfinished)
+        backlog = Backlog(partial(answering, writing), settings.engine_max_unfinished)
         await stack.enter_async_context(_running(backlog.run, "backlog"))
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)

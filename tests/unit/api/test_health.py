@@ -1,0 +1,38 @@
+"""Probes: open to everybody, and cheap however many ask."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from engine_api.health import Health
+from support.virtual_time import in_virtual_time
+
+
+class SlowServer:
+    """PostgreSQL and Redis that take a second to answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[Any]:
+        yield self
+
+    async def execute(self, *_: Any) -> None:
+        self.asked += 1
+        await asyncio.sleep(1)
+
+
+@in_virtual_time
+async def test_a_flood_of_probes_asks_once_at_a_time() -> None:
+    """Each would take one of the few connections over which orders are stored."""
+    server, cache = SlowServer(), SlowServer()
+    cache.execute_command = cache.execute  # type: ignore[attr-defined]
+    client: Any = cache
+    health = Health(server.lend, client)
+    answers = await asyncio.gather(*(health.everything() for _ in range(100)), health.postgres())
+    assert answers == [{"postgres": "up", "redis": "up"}] * 100 + [{"postgres": "up"}]
+    assert (server.asked, cache.asked) == (1, 1)
+    await health.everything()
+    assert (server.asked, cache.asked) == (2, 2)
