@@ -11,7 +11,7 @@ import psycopg
 from engine_common.orders import Order
 from engine_common.store.pool import TROUBLE
 from engine_common.transitions import Status
-from engine_worker.circuit import GuardedVenue
+from engine_worker.circuit import guard
 from engine_worker.confirmation import Confirmations
 from engine_worker.engine import Engine
 from engine_worker.execution import Execution, RetryPolicy
@@ -62,7 +62,7 @@ class SimulatedWorker:
         tools = Tools(
             clock=wire,
             store=self.store,
-            venues=[GuardedVenue(WiredVenue(wire, name), wire) for name in ("raydium", "meteora")],
+            venues=guard([WiredVenue(wire, name) for name in ("raydium", "meteora")], wire),
             chain=chain,
             signer=SimulatedSigner(world.chain),
             confirmations=make.confirmations(chain, wire),

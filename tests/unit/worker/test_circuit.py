@@ -6,7 +6,7 @@ import pytest
 
 from engine_common.errors import NoLiquidity, Unreachable
 from engine_common.tokens import TOKENS
-from engine_worker.circuit import FAILURES_TO_OPEN, FIRST_PAUSE_S, LONGEST_PAUSE_S, GuardedVenue
+from engine_worker.circuit import FAILURES_TO_OPEN, FIRST_PAUSE_S, LONGEST_PAUSE_S, GuardedVenue, guard
 from engine_worker.ports import Quote, QuoteRequest
 from support.simulation import FakeVenue, World, quote
 from support.virtual_time import VirtualClock, in_virtual_time
@@ -23,14 +23,25 @@ async def ask(venue: GuardedVenue) -> Quote | str:
         return str(error)
 
 
+def beside_another(venue: FakeVenue) -> GuardedVenue:
+    """Return the venue behind its circuit; there is another one, and it answers."""
+    guarded, _ = guard([venue, FakeVenue("another")], VirtualClock())
+    return guarded
+
+
 async def opened(venue: FakeVenue) -> GuardedVenue:
     """Return the dead venue's circuit once it is open."""
-    guarded = GuardedVenue(venue, VirtualClock())
+    guarded = beside_another(venue)
+    await fail(guarded)
+    return guarded
+
+
+async def fail(guarded: GuardedVenue) -> None:
+    """Ask the dead venue until its circuit is open."""
     for _ in range(FAILURES_TO_OPEN):
         assert not guarded.open
         assert await ask(guarded) == str(DEAD)
     assert guarded.open
-    return guarded
 
 
 @in_virtual_time
@@ -47,7 +58,7 @@ async def test_single_failures_open_nothing() -> None:
     """An answer in between is an answer: a quote, or that there is no liquidity."""
     failures: list[Quote | Exception] = [DEAD] * (FAILURES_TO_OPEN - 1)
     venue = FakeVenue(answers=[*failures, quote(), *failures, NoLiquidity("none"), *failures, quote()])
-    guarded = GuardedVenue(venue, VirtualClock())
+    guarded = beside_another(venue)
     for _ in range(3 * FAILURES_TO_OPEN):
         await ask(guarded)
         assert not guarded.open
@@ -127,7 +138,7 @@ async def test_the_longer_it_is_dead_the_longer_the_pauses_up_to_a_bound() -> No
 async def test_a_late_answer_closes_the_circuit_and_a_late_failure_leaves_it() -> None:
     """Questions that were asked before it opened come back after that."""
     venue = FakeVenue(answers=[DEAD])
-    guarded = GuardedVenue(venue, VirtualClock())
+    guarded = beside_another(venue)
     await asyncio.gather(*(ask(guarded) for _ in range(3 * FAILURES_TO_OPEN)))
     assert guarded.open
     await asyncio.sleep(FIRST_PAUSE_S)
@@ -135,13 +146,41 @@ async def test_a_late_answer_closes_the_circuit_and_a_late_failure_leaves_it() -
     assert await ask(guarded) == quote()
 
 
+class LateVenue(FakeVenue):
+    """Answers the first question late, and no other one; those take a while to fail."""
+
+    async def quote(self, request: QuoteRequest) -> Quote:
+        del request
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.sleep(10)
+            return quote()
+        await asyncio.sleep(0.5)
+        raise DEAD
+
+
+@in_virtual_time
+async def test_a_late_answer_during_a_try_leaves_the_trys_failure_to_count_like_any_other() -> None:
+    """The circuit is closed by then, and one missing answer does not open it."""
+    guarded = beside_another(LateVenue())
+    late = asyncio.create_task(ask(guarded))
+    await asyncio.sleep(0)
+    await fail(guarded)
+    await asyncio.sleep(9.9 - asyncio.get_running_loop().time())
+    trying = asyncio.create_task(ask(guarded))
+    await late
+    assert not guarded.open
+    assert await trying == str(DEAD)
+    assert not guarded.open
+
+
 @in_virtual_time
 async def test_with_one_venue_dead_the_other_goes_on_alone() -> None:
     """An order says why only one venue quoted."""
-    clock = VirtualClock()
     raydium, meteora = FakeVenue("raydium", [DEAD]), FakeVenue("meteora", [quote("meteora")])
-    guarded = await opened(raydium)
-    world = World(venues=[guarded, GuardedVenue(meteora, clock)])
+    guarded = guard([raydium, meteora], VirtualClock())
+    await fail(guarded[0])
+    world = World(venues=guarded)
     await world.execution.run()
     assert world.store.path[-1] == "confirmed"
     routing = next(event for event in world.events if event.status == "building").data["routing"]
@@ -150,11 +189,29 @@ async def test_with_one_venue_dead_the_other_goes_on_alone() -> None:
     assert raydium.asked == FAILURES_TO_OPEN
 
 
+@pytest.mark.parametrize("patience_s", [0.0, 30.0])
+@in_virtual_time
+async def test_with_all_venues_dead_every_order_asks_so_that_none_fails_when_they_are_back(patience_s: float) -> None:
+    """Not even one that has no patience: nobody else would have looked."""
+    raydium, meteora = FakeVenue("raydium", [DEAD]), FakeVenue("meteora", [DEAD])
+    guarded = guard([raydium, meteora], VirtualClock())
+    for each in guarded:
+        await fail(each)
+    raydium.answers, meteora.answers = [quote()], [quote("meteora")]
+    world = World(venues=guarded, patience_s=patience_s)
+    await world.execution.run()
+    assert world.store.path[-1] == "confirmed"
+    assert world.store.stored.attempt == 1
+    assert not guarded[0].open
+
+
 @in_virtual_time
 async def test_with_all_venues_dead_an_order_waits_and_goes_on_when_one_is_back() -> None:
     """It is not failed because nobody looked."""
     raydium = FakeVenue("raydium", [DEAD])
-    world = World(venues=[await opened(raydium)])
+    guarded = guard([raydium], VirtualClock())
+    await fail(guarded[0])
+    world = World(venues=guarded)
     running = asyncio.create_task(world.execution.run())
     await asyncio.sleep(15)
     assert world.store.path == ["routing"]

@@ -1,6 +1,7 @@
-"""A circuit per venue: one that is dead is left out at once instead of costing every order a time-out."""
+"""A circuit per venue: a dead one is left out while another answers, instead of costing every order a time-out."""
 
 import logging
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from engine_common.errors import NoLiquidity, Unreachable
@@ -11,8 +12,7 @@ log = logging.getLogger(__name__)
 
 # Answers in a row that must be missing: single ones are what venues do.
 FAILURES_TO_OPEN = 5
-# Seconds until one order's question tries the venue again: doubled by each try that fails. The longest is much shorter
-# than any patience, so that no order fails because nobody looked whether the venue is back.
+# Seconds until one order's question tries the venue again: doubled by each try that fails, up to the longest.
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 
@@ -24,11 +24,16 @@ class _State(Enum):
 
 
 class GuardedVenue:
-    """A venue behind its circuit, which opens when the venue gives no answer and closes by itself when it does."""
+    """A venue behind its circuit, which opens when the venue gives no answer and closes by itself when it does.
+
+    It is left out only while another takes part: with all of them dead every order asks, so that none waits, or fails,
+    because nobody has looked yet whether they are back.
+    """
 
     def __init__(self, venue: Venue, clock: Clock) -> None:
         self.name = venue.name
         self.program_id = venue.program_id
+        self.others: Sequence[GuardedVenue] = ()
         self._venue = venue
         self._clock = clock
         self._state = _State.CLOSED
@@ -54,7 +59,7 @@ class GuardedVenue:
             raise
         except BaseException:
             # Neither an answer nor the lack of one: the order was let go, or there is a bug of ours.
-            if trying:
+            if trying and self._state is _State.TRYING:
                 self._state = _State.OPEN
             raise
         self._answered()
@@ -64,10 +69,12 @@ class GuardedVenue:
         """Let the question through, and tell whether it is the one that tries the venue. Raises Unreachable."""
         if self._state is _State.CLOSED:
             return False
-        if self._state is _State.TRYING or self._clock.monotonic() < self._try_at:
-            raise Unreachable("left out: it has not answered lately, and is tried again soon")
-        self._state = _State.TRYING
-        return True
+        if self._state is _State.OPEN and self._clock.monotonic() >= self._try_at:
+            self._state = _State.TRYING
+            return True
+        if all(other.open for other in self.others):
+            return False
+        raise Unreachable("left out: it has not answered lately, and is tried again soon")
 
     def _answered(self) -> None:
         self._failures = 0
@@ -79,16 +86,24 @@ class GuardedVenue:
         log.info("%s answers again and takes part", self.name)
 
     def _failed(self, error: Unreachable, *, trying: bool) -> None:
-        if trying:
+        if self._state is _State.CLOSED:
+            self._failures += 1
+            if self._failures >= FAILURES_TO_OPEN:
+                self._leave_out()
+                measurements.record_circuit(self.name, change=1)
+                log.warning("%s does not answer, orders go on without it until it does: %s", self.name, error)
+        elif trying and self._state is _State.TRYING:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-            self._open()
-            return
-        self._failures += 1
-        if self._state is _State.CLOSED and self._failures >= FAILURES_TO_OPEN:
-            self._open()
-            measurements.record_circuit(self.name, change=1)
-            log.warning("%s does not answer, orders go on without it until it does: %s", self.name, error)
+            self._leave_out()
 
-    def _open(self) -> None:
+    def _leave_out(self) -> None:
         self._state = _State.OPEN
         self._try_at = self._clock.monotonic() + self._pause_s
+
+
+def guard(venues: Sequence[Venue], clock: Clock) -> list[GuardedVenue]:
+    """Return the venues behind circuits that know of each other."""
+    guarded = [GuardedVenue(venue, clock) for venue in venues]
+    for each in guarded:
+        each.others = [other for other in guarded if other is not each]
+    return guarded

@@ -16,7 +16,7 @@ from engine_common.store import durability
 from engine_common.store.pool import TROUBLE, answering, open_pool
 from engine_common.telemetry import probes
 from engine_worker import measurements
-from engine_worker.circuit import GuardedVenue
+from engine_worker.circuit import guard
 from engine_worker.clock import SystemClock
 from engine_worker.confirmation import Confirmations
 from engine_worker.delivery import Delivery
@@ -77,7 +77,7 @@ class WorkerProcess:
         return Tools(
             clock=self._clock,
             store=self._store,
-            venues=[GuardedVenue(venue(self._venues), self._clock) for venue in VENUES],
+            venues=guard([venue(self._venues) for venue in VENUES], self._clock),
             chain=chain,
             signer=signer,
             confirmations=Confirmations(chain, self._clock),
