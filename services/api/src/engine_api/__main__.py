@@ -86,6 +86,7 @@ def make_server(settings: ApiSettings) -> Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            reset_contextvars=True,  # else a request may be logged under the account of its connection's one before
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_FINISH_WITHIN_S,

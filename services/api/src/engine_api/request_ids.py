@@ -41,8 +41,6 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id = _given_id(scope) or new_request_id()
-        # A connection's later requests may be served in the context of an earlier one.
-        structlog.contextvars.unbind_contextvars("account")
         structlog.contextvars.bind_contextvars(request_id=request_id)
         headers = scope[_HEADERS] = [(_NAME, request_id.encode())]
 

@@ -20,21 +20,25 @@ _PATIENCE_WITH_BODIES = 1.5
 
 
 class HttpConnection(HttpToolsProtocol):
-    """Knows when its client is overdue; uvicorn waits for ever for the end of a head or of a body."""
+    """Knows when its client is overdue; uvicorn waits for ever for the end of a head or of a body.
+
+    Seen from outside: a request's scope is made when its head begins, and its cycle when the head ends.
+    """
 
     def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience_s = patience_s
-        self._reads_head = True
-        self._head_bytes = 0
+        # What is waited for, and until when: the rest of a head (its scope), of a body (its cycle), or any request.
+        self._awaited: object = None
         self._due_at = math.inf
+        self._head_bytes = 0  # at least as many as the head has that is being read
         self._head_refused = False
         self._running: RequestResponseCycle | None = None
 
     @property
     def overdue(self) -> bool:
-        """Whether the rest of a request should have come long ago; a request under way is never interrupted."""
-        return self._due_at < self.loop.time() and (self._idle or not self._reads_head)
+        """Whether what is waited for should have come long ago; a request under way is never interrupted."""
+        return self._due_at < self.loop.time() and (self._awaited is self.cycle or self._idle)
 
     @property
     def _idle(self) -> bool:
@@ -60,38 +64,39 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what may be a part of a request, or several requests."""
-        if self._reads_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
-        if not self._reads_head or self.transport.is_closing():
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not self.scope:  # pyright: ignore[reportUnnecessaryComparison]
+            self._await(self.scope, self._patience_s)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(_head_too_large())
             return
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(_head_too_large())
-        elif self._due_at == math.inf and self._idle:
+        self._head_bytes = 0
+        if cycle.more_body:
+            self._await(cycle, self._patience_s * _PATIENCE_WITH_BODIES)
+        elif cycle.response_complete:
             # A blank line: no request begins with it, but it has ended the time for which an idle connection is kept.
-            self._due_at = self.loop.time() + self._patience_s
+            self._await(None, self._patience_s)
+        else:
+            cycle.scope[WHOLE] = True  # pyright: ignore[reportGeneralTypeIssues] - a scope may hold more than its type
+            self._due_at = math.inf
 
-    def on_message_begin(self) -> None:
-        """Expect the rest of the head."""
-        super().on_message_begin()
-        self._due_at = self.loop.time() + self._patience_s
+    def _await(self, awaited: object, patience_s: float) -> None:
+        if self._due_at == math.inf or self._awaited is not awaited:
+            self._awaited = awaited
+            self._due_at = self.loop.time() + patience_s
 
     def on_headers_complete(self) -> None:
-        """Expect the body; a head that is too large, and came at once, is an error to the parser, which is told so."""
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+        """Begin the request, unless the head is too large: the parser is told so, because it all came at once."""
+        if self._head_bytes > MAX_HEAD_BYTES and self._head_size > MAX_HEAD_BYTES:
             self._head_refused = True
             raise _head_too_large()
-        self._reads_head = False
-        self._head_bytes = 0
-        self._due_at = self.loop.time() + self._patience_s * _PATIENCE_WITH_BODIES
         super().on_headers_complete()
 
-    def on_message_complete(self) -> None:
-        """Expect nothing for now."""
-        self._reads_head = True
-        self._due_at = math.inf
-        self.scope[WHOLE] = True  # pyright: ignore[reportGeneralTypeIssues] - a scope may hold what servers like to add
-        super().on_message_complete()
+    @property
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP as everything else is answered."""
