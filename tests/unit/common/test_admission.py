@@ -11,7 +11,8 @@ GOOD_REDIS = "redis://:an0ther-0ne@redis.example:6379/0"
 @pytest.fixture(autouse=True)
 def production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is as production wants it, but for what a test changes."""
-    monkeypatch.delenv("ALLOW_PLAINTEXT_DATABASE", raising=False)
+    for name in ("ALLOW_PLAINTEXT_DATABASE", "PGHOST", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ENV", "production")
     monkeypatch.setenv("DATABASE_URL", GOOD_DATABASE)
     monkeypatch.setenv("REDIS_URL", GOOD_REDIS)
@@ -66,6 +67,7 @@ def test_default_credentials_of_redis_are_refused(monkeypatch: pytest.MonkeyPatc
         "localhost,db.example/engine",
         "/engine?host=db.example",
         "localhost/engine?hostaddr=10.0.0.7",
+        "127.evil.example/engine",
     ],
 )
 def test_a_remote_database_without_tls_is_refused_unless_it_is_allowed(
@@ -88,6 +90,27 @@ def test_a_database_on_this_machine_needs_no_tls(monkeypatch: pytest.MonkeyPatch
     """Nothing travels."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://engine@{address}")
     assert refusals() == []
+
+
+def test_what_the_url_leaves_out_is_judged_as_libpq_fills_it_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own variables can make a URL unfit, and fit."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///engine")
+    monkeypatch.setenv("PGHOST", "db.example")
+    monkeypatch.setenv("PGUSER", "postgres")
+    monkeypatch.setenv("PGPASSWORD", "postgres")
+    credentials, plaintext = refusals()
+    assert "password that everybody knows" in credentials
+    assert "without TLS" in plaintext
+    monkeypatch.setenv("PGPASSWORD", "aV3ry-0wn-0ne")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert refusals() == []
+
+
+def test_a_service_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says could change behind the admission's back."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///engine?service=prod")
+    (sentence,) = refusals()
+    assert sentence.startswith("DATABASE_URL (or PGSERVICE) names a service file")
 
 
 def test_a_url_that_cannot_be_read_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

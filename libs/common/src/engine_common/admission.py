@@ -1,8 +1,8 @@
 """What a production start is refused for: credentials that everybody knows, and databases reached in plain text."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 _WELL_KNOWN = frozenset(
     {
@@ -31,6 +31,14 @@ def parse_database_url(url: str) -> Mapping[str, Any]:
         raise ValueError("is not a URL that PostgreSQL's clients understand") from None
 
 
+def effective_database(url: str) -> Mapping[str, Any]:
+    """Return what a connection to the URL will use: its own parts, and what it leaves out from libpq's environment."""
+    from psycopg import pq
+
+    defaults = {o.keyword.decode(): o.val.decode() for o in pq.Conninfo.get_defaults() if o.val}
+    return defaults | {name: value for name, value in parse_database_url(url).items() if value is not None}
+
+
 def has_only_numeric_ports(database: Mapping[str, Any]) -> bool:
     """Tell whether the ports are ports."""
     return all(port.isdecimal() for port in f"{database.get('port') or 0}".split(",") if port)
@@ -43,10 +51,18 @@ def is_plaintext_and_remote(database: Mapping[str, Any]) -> bool:
 
 
 def _is_local(address: str) -> bool:
-    return not address or address.startswith(("/", "@", "127.")) or address in ("localhost", "::1")
+    """Tell whether nothing leaves this machine: a socket's directory, or a loopback address."""
+    if not address or address.startswith(("/", "@")) or address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def redis_credentials(url: str) -> tuple[str | None, str | None]:
-    """Return user and password of the URL."""
-    parts = urlsplit(url)
-    return parts.username, None if parts.password is None else unquote(parts.password)
+    """Return user and password as the client reads them, which takes them from the query too."""
+    from redis import ConnectionPool
+
+    pool: Any = ConnectionPool.from_url(url)  # opens nothing yet
+    return pool.connection_kwargs.get("username"), pool.connection_kwargs.get("password")

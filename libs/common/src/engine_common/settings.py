@@ -23,7 +23,7 @@ from pydantic_settings import SettingsError as UndecodableValue
 from engine_common import admission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
@@ -180,15 +180,14 @@ class DatabaseSettings(Settings):
 
     def unfit_for_production(self) -> list[str]:
         """Add what is wrong with the database."""
-        try:
-            database = admission.parse_database_url(self.database_url)
-        except ValueError as error:
-            return [*super().unfit_for_production(), f"DATABASE_URL {error}: correct it."]
-        return [*super().unfit_for_production(), *self._unfit_database(database)]
+        return [*super().unfit_for_production(), *self._unfit_database()]
 
-    def _unfit_database(self, database: Mapping[str, Any]) -> Iterator[str]:
+    def _unfit_database(self) -> Iterator[str]:
         if "database_url" not in self.model_fields_set:
             return
+        database = admission.effective_database(self.database_url)
+        if database.get("service"):
+            yield "DATABASE_URL (or PGSERVICE) names a service file: write host, user and sslmode into the URL itself."
         if admission.is_well_known(database.get("user"), database.get("password")):
             yield "DATABASE_URL has a password that everybody knows: give the database one of its own."
         if admission.is_plaintext_and_remote(database) and not self.allow_plaintext_database:
