@@ -136,8 +136,15 @@ async def test_pages_of_other_origins_may_not_connect(shared_database_url: str, 
         assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_paths_without_a_socket_are_not_upgraded(api: RunningApi) -> None:
-    """There is nothing there to say why."""
-    with pytest.raises(websockets.InvalidStatus):
-        async with api.listening("/ws/nothing"):
-            pass
+async def test_without_a_list_only_pages_of_the_apis_own_origin_may_connect(api: RunningApi) -> None:
+    """As with CORS: else any page that a developer visits could place orders on his machine."""
+    for origin, code in (("https://evil.example", 4401), ("null", 4401), (api.url, 4004), (None, 4004)):
+        async with api.listening(f"/ws/orders/{UNKNOWN}", origin=origin) as ear:
+            assert await ear.closed() == code
+
+
+async def test_an_address_without_a_socket_says_so(api: RunningApi) -> None:
+    """By a close code, as every refusal of a WebSocket."""
+    for path in ("/ws/nothing", "/", "/api/orders", "/livez"):
+        async with api.listening(path) as ear:
+            assert await ear.closed() == 4004

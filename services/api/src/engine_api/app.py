@@ -7,7 +7,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from engine_api.access.credentials import API_KEY_HEADER
 from engine_api.access.gate import Gate
@@ -15,10 +16,12 @@ from engine_api.boundary import ErrorBoundary, pass_on
 from engine_api.components import State, assembled
 from engine_api.contract.operations import public_paths
 from engine_api.intake.idempotency import HEADER
+from engine_api.problems import NOT_FOUND, Refusal
 from engine_api.request_ids import HEADER as REQUEST_ID
 from engine_api.request_ids import RequestIds
 from engine_api.routes.table import ROUTES
 from engine_api.settings import ApiSettings
+from engine_api.streams.session import turn_away
 from engine_common.telemetry import tracing
 
 
@@ -42,8 +45,17 @@ def make_app(settings: ApiSettings) -> ASGIApp:
     )
     # A redirect would be the one answer that is neither a success nor a problem.
     app.router.redirect_slashes = False
+    app.router.default = _nowhere
     tracing.instrument_asgi(app)
     return RequestIds(app)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what is asked of an address without a route."""
+    refusal = Refusal(NOT_FOUND, "there is nothing at this address")
+    if scope["type"] != "websocket":
+        raise refusal
+    await turn_away(WebSocket(scope, receive, send), refusal)
 
 
 def _cors(settings: ApiSettings) -> list[Middleware]:

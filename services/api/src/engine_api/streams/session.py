@@ -116,10 +116,15 @@ def farewell_of(error: Exception, socket: Socket) -> Farewell:
 
 
 def _is_allowed_origin(socket: Socket) -> bool:
-    """Browsers ask for no permission before they open a WebSocket, so the origin is looked at here."""
+    """Browsers ask for no permission before they open a WebSocket, so the origin is looked at here.
+
+    As with CORS, a page of the api's own origin may, and of others only those that are listed.
+    """
     allowed = socket.state["allowed_origins"]
     origin = socket.headers.get("origin")
-    return not allowed or origin is None or "*" in allowed or origin in allowed
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    return origin.partition("://")[2] == socket.headers.get("host")
 
 
 async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> None:
