@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 
 from devstack.settings import StackSettings
+from engine_api import problems
+from engine_api.problems import Kind
 from engine_api.settings import ApiSettings
+from engine_api.streams.session import close_code
 from engine_common.settings import Settings, settings_table
 from engine_common.transitions import TRANSITIONS
 from engine_worker.settings import WorkerSettings
@@ -23,10 +26,21 @@ def transitions_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def problems_table() -> str:
+    """Return every kind of problem as a Markdown table."""
+    rows = ["| code | status | on a WebSocket | may be repeated | meaning |", "| --- | --- | --- | --- | --- |"]
+    kinds = [value for value in vars(problems).values() if isinstance(value, Kind)]
+    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
+        again = "yes" if kind.retryable else ""
+        rows.append(f"| `{kind.code}` | {kind.status} | {close_code(kind)} | {again} | {kind.title} |")
+    return "\n".join(rows) + "\n"
+
+
 def generated() -> dict[str, str]:
     """Return every generated part by its name."""
     return {
         "transitions": transitions_table(),
+        "problems": problems_table(),
         "settings-every-service": settings_table(Settings),
         "settings-api": _own_settings(ApiSettings),
         "settings-worker": _own_settings(WorkerSettings),
