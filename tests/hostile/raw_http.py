@@ -241,6 +241,23 @@ def smuggling(rng: Random, target: Target) -> Case:
     return Case("smuggling", (head + rng.choice(_CHUNKS),), Ending.LISTEN)
 
 
+def endless_framing(rng: Random, target: Target) -> Case:
+    """Send much of what is neither head nor body: trailers and chunk extensions."""
+    path = rng.choice(("/api/orders", "/api/orders/execute", "/nowhere", "/livez"))
+    head = target.head("POST", path, content_type="application/json", transfer_encoding="chunked")
+    start, drop = rng.choice(
+        (
+            (b"1\r\n{\r\n0\r\n", b"a: b\r\n"),
+            (b"0\r\nx: ", b"aaaaaaaa"),
+            (b"1;", b"a=b;"),
+            (b'1;a="', b"bbbbbbbb"),
+            (b"", b"1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n \r\n"),
+        )
+    )
+    pieces = (drop * (100_000 // len(drop)),) * rng.choice((1, 10, 40))
+    return Case("endless framing", (head, Pause(0.02), start, *pieces), rng.choice((Ending.LISTEN, Ending.RESET)))
+
+
 def huge_head(rng: Random, target: Target) -> Case:
     """Send a head that nobody needs, complete or without an end."""
     start = target.head("GET", "/livez")[:-2]
@@ -311,6 +328,7 @@ FAMILIES: tuple[Family, ...] = (
     method_and_path,
     length,
     smuggling,
+    endless_framing,
     huge_head,
     cut_off,
     pipelined,

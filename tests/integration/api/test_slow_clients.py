@@ -27,6 +27,20 @@ async def hasty(shared_database_url: str, redis_url: str) -> AsyncIterator[Runni
         yield api
 
 
+@pytest.fixture
+async def patient(shared_database_url: str, redis_url: str) -> AsyncIterator[RunningApi]:
+    """Serve an api whose patience no test outlasts."""
+    async with running_api(shared_database_url, redis_url, client_patience_s=600) as api:
+        yield api
+
+
+@pytest.fixture
+async def guarded(shared_database_url: str, redis_url: str) -> AsyncIterator[RunningApi]:
+    """Serve an api that wants a key."""
+    async with running_api(shared_database_url, redis_url, api_keys="desk:key") as api:
+        yield api
+
+
 class Line:
     """A connection on which a test says what it likes."""
 
@@ -56,6 +70,22 @@ class Line:
                     heard += chunk
         self._writer.close()
         return heard
+
+    async def insist(self, beginning: bytes, drop: bytes, times: int = 200) -> bytes:
+        """Say a beginning, then as much as somebody takes of very much more; return what came back."""
+
+        async def pour() -> None:
+            await self.say(beginning)
+            for _ in range(times):
+                await self.say(drop)
+                await asyncio.sleep(0.03)  # who writes on after a reset does not hear what came before it
+
+        pouring = asyncio.create_task(pour())
+        try:
+            return await self.hear()
+        finally:
+            pouring.cancel()
+            await asyncio.gather(pouring, return_exceptions=True)
 
     async def dribble(self, beginning: bytes, *drops: bytes) -> bytes:
         """Say a beginning, then a little now and then for as long as somebody listens; return what came back."""
@@ -164,6 +194,63 @@ async def test_a_head_is_bounded(api: RunningApi, header: bytes) -> None:
     line = await Line.to(api)
     await line.say(b"GET /livez HTTP/1.1\r\nhost: x\r\n" + header)
     problem(await line.hear(), 431, "head_too_large")
+
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drop"),
+    [(b"1\r\n{\r\n0\r\n", b"a: b\r\n"), (b"1\r\n{\r\n0\r\na: ", b"bbbbbb"), (b"1;", b"a=b;cc")],
+    ids=["trailers", "long trailer", "chunk extension"],
+)
+async def test_what_is_no_body_is_bounded_after_the_head_too(
+    patient: RunningApi, beginning: bytes, drop: bytes
+) -> None:
+    """However much time there is; the client is told why."""
+    line = await Line.to(patient)
+    problem(await line.insist(CHUNKED + beginning, drop * 10_000), 431, "head_too_large")
+
+
+@pytest.mark.parametrize(
+    ("rest", "drop"),
+    [
+        (b"content-length: 100000000000\r\n\r\n", b"{" * 60_000),
+        (b"transfer-encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n" * 10_000),
+    ],
+    ids=["body", "trailers"],
+)
+async def test_what_comes_after_the_answer_is_bounded(patient: RunningApi, rest: bytes, drop: bytes) -> None:
+    """Nobody reads it."""
+    line = await Line.to(patient)
+    answer = await line.insist(HEAD.replace(b"/api/orders/execute", b"/nowhere") + rest, drop)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+async def test_a_body_in_many_small_parts_is_read(patient: RunningApi) -> None:
+    """Six bytes of framing for each byte of it, and a few trailers, are nothing unusual."""
+    body = json.dumps(BODY).encode()
+    body += b" " * (60_000 - len(body))
+    for step in (b"", b";part=1"):
+        chunks = b"".join(b"1%s\r\n%c\r\n" % (step, byte) for byte in body)
+        line = await Line.to(patient)
+        await line.say(CHUNKED + chunks + b"0\r\nchecksum: 1\r\nx-request-id: trailing\r\n\r\n")
+        head = await line.hear_head()
+        assert head.startswith(b"HTTP/1.1 202 ")
+        assert b"trailing" not in head
+        await line.say(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert b"HTTP/1.1 200 OK" in await line.hear()
+
+
+async def test_a_trailer_is_no_header(guarded: RunningApi) -> None:
+    """Neither a key nor a request id may come so late: others may have looked at the head alone."""
+    line = await Line.to(guarded)
+    body = b"2\r\n{}\r\n0\r\nx-api-key: key\r\nx-request-id: trailing\r\n\r\n"
+    await line.say(CHUNKED.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + body)
+    answer = await line.hear()
+    problem(answer, 401, "unauthorized")
+    assert b"trailing" not in answer
 
 
 async def test_what_is_not_http_is_answered_like_everything_else(api: RunningApi) -> None:

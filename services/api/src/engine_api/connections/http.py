@@ -15,6 +15,9 @@ from engine_api.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEO
 
 MAX_HEAD_BYTES = 32 * 1024
 
+# Of a body after its answer, so much is taken and thrown away: a close would take the answer along.
+_MAX_UNREAD_BYTES = 1024 * 1024
+
 # Whoever reads a body refuses one that comes too slowly; only what nobody reads is cut off here, later.
 _PATIENCE_WITH_BODIES = 1.5
 
@@ -32,6 +35,7 @@ class HttpConnection(HttpToolsProtocol):
         self._awaited: object = None
         self._due_at = math.inf
         self._head_bytes = 0  # at least as many as the head has that is being read
+        self._bytes_without_body = 0
         self._head_refused = False
         self._running: RequestResponseCycle | None = None
 
@@ -65,6 +69,7 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what may be a part of a request, or several requests."""
         self._head_bytes += len(data)
+        self._bytes_without_body += len(data)
         super().data_received(data)
         cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope:  # pyright: ignore[reportUnnecessaryComparison]
@@ -75,6 +80,9 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         if cycle.more_body:
             self._await(cycle, self._patience_s * _PATIENCE_WITH_BODIES)
+            most = _MAX_UNREAD_BYTES if cycle.response_complete else MAX_HEAD_BYTES
+            if self._bytes_without_body > most and not self.transport.is_closing():
+                self._refuse(_trailers_too_large())
         elif cycle.response_complete:
             # A blank line: no request begins with it, but it has ended the time for which an idle connection is kept.
             self._await(None, self._patience_s)
@@ -87,11 +95,23 @@ class HttpConnection(HttpToolsProtocol):
             self._awaited = awaited
             self._due_at = self.loop.time() + patience_s
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers are ignored, as nobody has looked at them who looked at the head."""
+        if self.cycle is None or self.cycle.scope is not self.scope:  # pyright: ignore[reportUnnecessaryComparison]
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, however small: it is progress as long as somebody waits for it."""
+        if not self.cycle.response_complete:
+            self._bytes_without_body = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Begin the request, unless the head is too large: the parser is told so, because it all came at once."""
         if self._head_bytes > MAX_HEAD_BYTES and self._head_size > MAX_HEAD_BYTES:
             self._head_refused = True
             raise _head_too_large()
+        self._bytes_without_body = 0
         super().on_headers_complete()
 
     @property
@@ -118,7 +138,10 @@ class HttpConnection(HttpToolsProtocol):
             self.pipeline.clear()
             self.flow.pause_reading()
             return
-        if running is None or not running.response_started or running.response_complete:
+        cycle = self.cycle
+        # A second answer to one request would be taken for the next one's.
+        answered = cycle is not None and cycle.scope is self.scope and cycle.more_body and cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+        if not answered and (running is None or not running.response_started or running.response_complete):
             self.transport.write(self._answer(refusal))
         self.transport.close()
 
@@ -132,3 +155,7 @@ class HttpConnection(HttpToolsProtocol):
 
 def _head_too_large() -> Refusal:
     return Refusal(HEAD_TOO_LARGE, f"request line and headers have at most {MAX_HEAD_BYTES} bytes")
+
+
+def _trailers_too_large() -> Refusal:
+    return Refusal(HEAD_TOO_LARGE, f"a chunk's extensions, and trailers, have at most {MAX_HEAD_BYTES} bytes")
