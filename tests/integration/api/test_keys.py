@@ -1,5 +1,6 @@
 """API keys: where they may be given, who gets in without one, and what happens when they change."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -163,6 +164,19 @@ async def test_a_file_that_cannot_be_read_changes_nothing(
     assert "line 2" in malformed
     assert "secret" not in malformed
     assert "cannot be read (No such file or directory)" in missing
+
+
+async def test_a_key_is_the_bytes_that_were_sent(shared_database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """Those of which `sha256sum` made the hash, whatever they mean."""
+    file = tmp_path / "keys"
+    file.write_text(line("desk", "schlüssel"))
+    sent = "schlüssel".encode()
+    async with running_api(shared_database_url, redis_url, api_keys_file=file) as api:
+        for name in (b"x-api-key: ", b"authorization: Bearer "):
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            writer.write(b"GET /api/orders?limit=1 HTTP/1.1\r\nhost: x\r\n" + name + sent + b"\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
 
 
 async def test_a_key_that_changes_hands_takes_no_socket_along(

@@ -158,6 +158,15 @@ def test_production_wants_its_servers_named(redis_url: str) -> None:
     assert [line.split()[0] for line in said.splitlines()] == ["DATABASE_URL", "API_KEYS_FILE"]
 
 
+def test_production_wants_a_key(redis_url: str, tmp_path: Path) -> None:
+    """A file without any would let nobody in, and is a mistake."""
+    keys = tmp_path / "keys"
+    keys.write_text("# none yet\n")
+    code, said = fails(environment("", redis_url, ENV="production", API_KEYS_FILE=str(keys)))
+    assert code == 2
+    assert "API_KEYS_FILE holds no key: " in said
+
+
 @pytest.mark.parametrize(("env", "starts"), [("production", False), ("development", True)])
 async def test_commits_that_do_not_last_are_refused_in_production(
     database_url: str, redis_url: str, env: str, starts: bool, tmp_path: Path

@@ -81,6 +81,8 @@ class ApiSettings(BackendSettings):
         reasons = super().unfit_for_production()
         if self.api_keys is not None:
             reasons.append("API_KEYS is for development: unset it when ENV=production, and use API_KEYS_FILE.")
+        if self.api_keys_file is not None and not read_key_file(self.api_keys_file):
+            reasons.append("API_KEYS_FILE holds no key: add a line ACCOUNT:SHA256, or nobody can come in.")
         return reasons
 
     @model_validator(mode="after")

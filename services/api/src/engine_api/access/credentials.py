@@ -15,16 +15,16 @@ def unauthorized(detail: str) -> Refusal:
     return Refusal(UNAUTHORIZED, detail, headers=_CHALLENGE)
 
 
-def read_api_key(scope: Scope) -> str:
-    """Return the key that is given, in one place or the same in several. Raises Refusal."""
-    given: set[str] = set()
+def read_api_key(scope: Scope) -> bytes:
+    """Return the key that is given, in one place or the same in several, as it came. Raises Refusal."""
+    given: set[bytes] = set()
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, token = value.strip().partition(b" ")
             if scheme.lower() == b"bearer":
-                given.add(token.strip().decode("latin-1"))
+                given.add(token.strip())
         elif name == b"x-api-key":
-            given.add(value.strip().decode("latin-1"))
+            given.add(value.strip())
     given.update(_offered_key(scope))
     if not given:
         raise unauthorized("an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
@@ -33,12 +33,12 @@ def read_api_key(scope: Scope) -> str:
     return given.pop()
 
 
-def _offered_key(scope: Scope) -> list[str]:
+def _offered_key(scope: Scope) -> list[bytes]:
     """Return what follows `bearer` in Sec-WebSocket-Protocol, the one header that a page can set on a WebSocket."""
     offered: list[str] = scope.get("subprotocols", [])
     if BEARER not in offered:
         return []
-    return offered[offered.index(BEARER) + 1 :][:1]
+    return [key.encode("latin-1", "surrogateescape") for key in offered[offered.index(BEARER) + 1 :][:1]]
 
 
 def subprotocol(scope: Scope) -> str | None:

@@ -34,9 +34,12 @@ class Caller(NamedTuple):
 ANYBODY = Caller(DEFAULT_ACCOUNT, None)
 
 
-def digest(key: str) -> bytes:
+def digest(key: bytes) -> bytes:
     """Return what is kept of the key."""
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+    return hashlib.sha256(key).digest()
+
+
+_OF_NOTHING = digest(b"")
 
 
 def parse_hashed(text: str) -> Digests:
@@ -60,14 +63,17 @@ def _hashed(line: str, number: int) -> tuple[bytes, str]:
     found = _hexadecimal.fullmatch(rest.strip())
     if found is None or not _account.fullmatch(account):
         raise KeysMalformed(f"line {number} must be ACCOUNT:SHA256 (1-64 of A-Za-z0-9._-, then 64 hexadecimal digits)")
-    return bytes.fromhex(found[1]), account
+    key = bytes.fromhex(found[1])
+    if key == _OF_NOTHING:
+        raise KeysMalformed(f"line {number} has the SHA-256 of nothing: the variable with the key was empty")
+    return key, account
 
 
 def _named(entry: str, number: int) -> tuple[bytes, str]:
     account, _, key = entry.partition(":")
     if not _account.fullmatch(account) or not _plain.fullmatch(key):
         raise KeysMalformed(f"entry {number} must be ACCOUNT:KEY (1-64 of A-Za-z0-9._-, then visible ASCII)")
-    return digest(key), account
+    return digest(key.encode()), account
 
 
 def _collect(entries: Iterable[tuple[str, tuple[bytes, str]]]) -> Digests:
@@ -94,11 +100,11 @@ class Keyring:
         self._by_prefix = {key[:_PREFIX]: key for key in digests}
         return revoked
 
-    def find(self, key: str) -> Caller | None:
+    def find(self, key: bytes) -> Caller | None:
         """Return whose key it is, in a time that depends neither on the key nor on how many there are."""
         given = digest(key)
         known = self._by_prefix.get(given[:_PREFIX])
-        if known is None or not compare_digest(known, given):
+        if not key or known is None or not compare_digest(known, given):
             return None
         return Caller(self._accounts[known], known)
 
