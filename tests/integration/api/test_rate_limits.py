@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from engine_api.access.tally import Tally
 from integration.api import outages
 from integration.api.running_api import BODY, UNKNOWN, Answer, running_api
 from support.waiting import eventually
@@ -122,6 +124,41 @@ async def test_what_is_counted_is_forgotten_and_names_no_key(
     assert b"open-sesame" not in names[0]
     ttl: Any = redis.ttl(names[0])
     assert 0 < ttl <= 60
+
+
+async def test_a_stall_of_the_api_is_not_an_outage_of_redis(redis_url: str) -> None:
+    """The answer lies there already when the loop turns again: the hit counts, wherever the stall has met it."""
+    tally = Tally(redis_url)
+    try:
+        assert await tally.hit("window", 60) == 1
+        for turns in range(12):
+            hit = asyncio.create_task(tally.hit("window", 60))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            time.sleep(0.15)  # noqa: ASYNC251 - the stall
+            assert await hit == turns + 2
+    finally:
+        await tally.close()
+
+
+async def test_one_answer_that_is_late_is_not_an_outage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The hit is not counted, the next one is; two in a row are an outage."""
+    valkey = outages.valkey(tmp_path)
+    valkey.up()
+    tally = Tally(valkey.url)
+    try:
+        for _ in range(2):
+            assert await tally.hit("window", 60) is not None
+            with valkey.frozen():
+                assert await tally.hit("window", 60) is None
+        assert await tally.hit("window", 60) is not None
+        assert caplog.messages == []
+        with valkey.frozen():
+            assert [await tally.hit("window", 60) for _ in range(2)] == [None, None]
+        assert len(caplog.messages) == 1
+    finally:
+        await tally.close()
+        valkey.down()
 
 
 @pytest.mark.parametrize("trouble", ["refuses", "is silent"])

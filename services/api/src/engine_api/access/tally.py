@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 
 # Seconds.
 _ANSWER_WITHIN_S = 0.1
+# An answer that came while this process was busy is read within so much more: that is no fault of Redis.
+_READ_WITHIN_S = 0.03
+# Never waited for, as what takes so long was given up long before.
+_SOCKET_WITHIN_S = 1.0
 _AWAY_FOR_S = 1.0
 _COMPLAIN_EVERY_S = 60.0
 
@@ -41,8 +45,8 @@ class Tally:
             redis_url,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=_ANSWER_WITHIN_S,
-            socket_timeout=_ANSWER_WITHIN_S,
+            socket_connect_timeout=_SOCKET_WITHIN_S,
+            socket_timeout=_SOCKET_WITHIN_S,
             socket_keepalive=True,
         )
         # The pool instead of the URL: the library repeats a URL that it does not like, with the password in it.
@@ -50,11 +54,12 @@ class Tally:
         self._storage = RedisStorage("async+redis://", implementation="redispy", key_prefix=_PREFIX, **options)
         self._waiting: dict[str, _Group] = {}
         self._sender: asyncio.Task[None] | None = None
+        self._missed = False
         self._away_until = 0.0
         self._silent_until = 0.0
 
     async def hit(self, window: str, expiry_s: int) -> int | None:
-        """Return the number of the hit in its window, from 1; None while Redis is away."""
+        """Return the number of the hit in its window, from 1; None while Redis is away, or late."""
         loop = asyncio.get_running_loop()
         if loop.time() < self._away_until:
             return None
@@ -80,9 +85,14 @@ class Tally:
         try:
             while self._waiting:
                 groups, self._waiting = self._waiting, {}
-                async with asyncio.timeout(_ANSWER_WITHIN_S):
-                    await self._count(list(groups.items()))
-        except (*TROUBLE, TimeoutError) as error:
+                await self._count_in_time(list(groups.items()))
+                self._missed = False
+        except TimeoutError as error:
+            # Once may be anything; twice in a row is an outage.
+            if self._missed:
+                self._note_away(error)
+            self._missed = True
+        except TROUBLE as error:
             self._note_away(error)
         finally:
             self._sender = None
@@ -90,6 +100,19 @@ class Tally:
             for group in (*groups.values(), *waiting.values()):
                 if not group.counted.done():
                     group.counted.set_result(None)
+
+    async def _count_in_time(self, groups: list[tuple[str, _Group]]) -> None:
+        """Count, or give up and raise TimeoutError."""
+        counting = asyncio.create_task(self._count(groups))
+        try:
+            for patience_s in (_ANSWER_WITHIN_S, _READ_WITHIN_S):
+                await asyncio.wait((counting,), timeout=patience_s)
+                if counting.done():
+                    return counting.result()
+        finally:
+            if counting.cancel():
+                await asyncio.wait((counting,), timeout=_READ_WITHIN_S)
+        raise TimeoutError
 
     async def _count(self, groups: list[tuple[str, _Group]]) -> None:
         for start in range(0, len(groups), _TOGETHER):
