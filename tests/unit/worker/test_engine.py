@@ -187,6 +187,42 @@ async def test_a_comparison_leaves_alone_what_finished_while_it_read() -> None:
 
 
 @in_virtual_time
+async def test_an_order_that_was_finished_by_others_is_let_go() -> None:
+    """Cancelled while it waits for a venue or a retry, it would keep its place; the second comparison is sure."""
+    orders = Orders(2)
+    engine = orders.engine()
+    await engine.sweep()
+    await settle()
+    cancelled, _ = orders.running
+    del orders.epochs[cancelled.order.id]
+    await engine.compare()
+    await settle()
+    assert engine.in_flight == 2
+    await engine.compare()
+    await settle()
+    assert cancelled.ended
+    assert engine.in_flight == 1
+
+
+@in_virtual_time
+async def test_an_order_that_waits_for_its_retry_is_kept() -> None:
+    """It is not due, so the comparison does not find it; it is this lease's all the same."""
+
+    class Waiting(Orders):
+        async def read_owned(self) -> dict[UUID, int]:
+            return {}
+
+    orders = Waiting(1)
+    engine = orders.engine()
+    await engine.sweep()
+    for _ in range(4):
+        await engine.compare()
+        await settle()
+    assert engine.in_flight == 1
+    assert not orders.running[0].ended
+
+
+@in_virtual_time
 async def test_an_execution_that_failed_by_itself_is_picked_up_by_the_next_comparison(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

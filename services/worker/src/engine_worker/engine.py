@@ -48,6 +48,8 @@ class Engine:
         self._max_in_flight = max_in_flight
         self._carried: dict[UUID, _Carried] = {}
         self._claiming: set[UUID] = set()
+        # Carried at the last comparison, and not found there.
+        self._absent: set[UUID] = set()
         self._sweeping = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -131,7 +133,12 @@ class Engine:
             await self.carry(order)
 
     async def compare(self) -> None:
-        """Pick up what is ours in PostgreSQL and this process does not carry, such as a claim whose reply was lost."""
+        """Bring what this process carries in line with what is its own in PostgreSQL.
+
+        Picks up what it does not carry, such as a claim whose reply was lost, and lets go of what it carries in vain,
+        such as an order that was cancelled while it waited for a venue.
+        """
+        before = dict(self._carried)
         owned = await self._claims.read_owned()
         for order_id, epoch in owned.items():
             carried = self._carried.get(order_id)
@@ -140,6 +147,19 @@ class Engine:
             order = await self._claims.read_own(order_id)
             if order is not None and not order.terminal:
                 await self.carry(order)
+        absent = {order_id for order_id in before if order_id not in owned}
+        # Twice, because what has just finished is about to end by itself.
+        for order_id in absent & self._absent:
+            await self._let_go_if_lost(order_id, before[order_id])
+        self._absent = absent
+
+    async def _let_go_if_lost(self, order_id: UUID, carried: _Carried) -> None:
+        """End the execution of an order that is finished, or not ours any more; one that waits for a retry is."""
+        if self._carried.get(order_id) is not carried:
+            return
+        order = await self._claims.read_own(order_id)
+        if order is None or order.terminal or order.lease_epoch != carried.epoch:
+            carried.task.cancel()
 
     async def stop(self, within_s: float) -> None:
         """Take nothing more, let what is carried finish in the given time, and end the rest."""
