@@ -108,6 +108,19 @@ async def test_a_socket_that_breaks_the_rules_is_gone_for_whoever_sends(caplog: 
     assert complaints(caplog) == []
 
 
+async def test_a_client_that_is_gone_before_its_handshake_is_accepted_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The handshake cannot be answered any more, and nothing after it can be sent."""
+    app = SlowApp()
+    app.may_answer.set()
+    connection, wire = connected(SocketConnection, app)
+    connection.data_received(HANDSHAKE % b"GET")
+    wire.close()
+    await asyncio.gather(*connection.tasks)
+    assert complaints(caplog) == []
+
+
 async def test_a_socket_that_answers_no_ping_is_gone_for_whoever_sends(caplog: pytest.LogCaptureFixture) -> None:
     """As long as its buffers are not taken the connection cannot even be closed."""
     app = SlowApp()

@@ -4,6 +4,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
@@ -44,6 +46,12 @@ class SocketConnection(WebSocketsSansIOProtocol):
             refusal = b"".join(self.conn.data_to_send()) or self.conn.reject(HTTPStatus.BAD_REQUEST, "").serialize()
             self.transport.write(refusal)
             self.transport.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send what the application says, unless the client was gone before its handshake was accepted."""
+        if not self.handshake_complete and self.transport.is_closing():
+            raise ClientDisconnected
+        await super().send(message)
 
     def handle_parser_exception(self) -> None:
         """Close on a client's mistake; who is just about to send hears that the client is gone, not that it erred."""
