@@ -179,7 +179,9 @@ async def test_commits_that_do_not_last_are_refused_in_production(
         )
     keys = tmp_path / "keys"
     keys.write_text(f"desk:{hashlib.sha256(b'key').hexdigest()}\n")
-    environ = environment(database_url, redis_url, ENV=env, API_KEYS_FILE=str(keys))
+    # A container is remote, and speaks plain text.
+    allowed = {"API_KEYS_FILE": str(keys), "ALLOW_PLAINTEXT_DATABASE": "true"}
+    environ = environment(database_url, redis_url, ENV=env, **allowed)
     if starts:
         async with process(environ) as running:
             running.terminate()

@@ -170,7 +170,9 @@ async def test_production_is_refused_on_commits_that_do_not_last(
     async with pool.connection() as connection:
         name = connection.info.dbname
         await connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
-    worker = await start_worker(ready=False, ENV="production", DATABASE_URL=database_url)
+    # A container is remote, and speaks plain text.
+    production = {"ENV": "production", "ALLOW_PLAINTEXT_DATABASE": "true"}
+    worker = await start_worker(ready=False, DATABASE_URL=database_url, **production)
     assert await worker.ended() != 0
     assert "synchronous_commit is off" in worker.log
     assert "Traceback" not in worker.log
