@@ -36,3 +36,19 @@ async def test_a_flood_of_probes_asks_once_at_a_time() -> None:
     assert (server.asked, cache.asked) == (1, 1)
     await health.everything()
     assert (server.asked, cache.asked) == (2, 2)
+
+
+class DiedIdle(SlowServer):
+    """Redis whose connection died while nobody used it: the next use fails, the one after that gets a new one."""
+
+    async def execute_command(self, *_: Any) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError("unable to perform operation on a closed transport")
+
+
+@in_virtual_time
+async def test_a_connection_that_died_while_idle_is_not_taken_for_redis() -> None:
+    """It was killed, or Redis was started again since: Redis itself answers."""
+    client: Any = DiedIdle()
+    assert await Health(SlowServer().lend, client).everything() == {"postgres": "up", "redis": "up"}

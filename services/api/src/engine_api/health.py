@@ -62,10 +62,16 @@ class Health:
     async def _redis_answers(self) -> bool:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
-                await self._redis.execute_command("PING")
+                await self._ping()
         except (TimeoutError, *live.TROUBLE):
             return False
         return True
+
+    async def _ping(self) -> None:
+        try:
+            await self._redis.execute_command("PING")
+        except live.TROUBLE:  # a connection that died while it was idle fails whoever comes first
+            await self._redis.execute_command("PING")
 
 
 def _word(up: bool) -> str:
