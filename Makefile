@@ -10,8 +10,12 @@ CODE := libs services tests benchmarks
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	--no-emit-package engine-common
 
+# Of the images: [REGISTRY/]order-engine-api:TAG and so on; the base images by PYTHON_IMAGE and UV_IMAGE.
+TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' libs/common/src/engine_common/__init__.py)
+IMAGE = $(if $(REGISTRY),$(REGISTRY)/)order-engine-
+
 .DEFAULT_GOAL := help
-.PHONY: help install up demo audit clean test simulate chaos hostile lint format bench docs lock
+.PHONY: help install up demo audit clean test simulate chaos hostile lint format bench docs lock images push version
 
 help:  ## Show every verb
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -71,3 +75,21 @@ lock:  ## Renew requirements/*.txt from the pyproject.toml files (UPGRADE=1: to 
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev $(PACKAGES:%=%/pyproject.toml) --extra orders -o requirements/dev.txt
 	@for service in api worker mockdex; do \
 		$(COMPILE) -c requirements/dev.txt services/$$service/pyproject.toml -o requirements/$$service.txt || exit 1; done
+
+images:  ## Build the images of api, worker and mockdex (REGISTRY=…, TAG=…)
+	@for service in api worker mockdex; do \
+		DOCKER_BUILDKIT=1 docker build --quiet --target $$service --tag $(IMAGE)$$service:$(TAG) \
+			--label org.opencontainers.image.version=$(TAG) \
+			--label org.opencontainers.image.revision=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+			$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) $(if $(UV_IMAGE),--build-arg UV_IMAGE=$(UV_IMAGE)) \
+			. >/dev/null || exit 1; \
+		echo "built $(IMAGE)$$service:$(TAG)"; done
+
+push:  ## Push the images that `make images` built to REGISTRY
+	@$(if $(REGISTRY),,echo "push: set REGISTRY to where the images go, as in make push REGISTRY=registry.example.com/team" >&2; exit 2;) \
+	for service in api worker mockdex; do docker push --quiet $(IMAGE)$$service:$(TAG) || exit 1; done
+
+version:  ## Give packages, images and chart a new version (VERSION=0.6.0)
+	@$(if $(VERSION),,echo "version: say which, as in make version VERSION=0.6.0" >&2; exit 2;) \
+	sed -i 's/^__version__ = .*/__version__ = "$(VERSION)"/' $(wildcard $(PACKAGES:%=%/src/*/__init__.py)) && \
+	sed -i 's/^\(version\|appVersion\): .*/\1: $(VERSION)/' $(wildcard deploy/helm/*/Chart.yaml)

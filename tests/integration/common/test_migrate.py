@@ -4,16 +4,20 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from engine_common.migrate import migrate, migrations
 
 NAMES = [migration.id for migration in migrations()]
+WAITER = ("-m", "engine_common.migrate", "--wait")
 
 
 # One import, many migrators: each is a process of its own from here on.
@@ -123,6 +127,57 @@ def test_an_unreachable_database_is_one_sentence_and_a_failure(url: str) -> None
         assert process.returncode == 1
         assert output.startswith("migrate: PostgreSQL at DATABASE_URL cannot be used: ")
         assert "Traceback" not in output
+
+
+def test_a_waiter_changes_nothing_and_ends_when_another_has_migrated(empty_database_url: str) -> None:
+    """So that no pod's service starts before its tables are there."""
+    waiter = start(empty_database_url, *WAITER)
+    assert waiter.stdout is not None
+    assert NAMES[0] in waiter.stdout.readline()
+    assert tables(empty_database_url) == set()
+    migrate(empty_database_url)
+    with ended(waiter) as output:
+        assert waiter.returncode == 0, output
+        assert "database is up to date" in output
+
+
+def test_a_waiter_ends_when_it_is_told_to(empty_database_url: str) -> None:
+    """Whoever withdraws a rollout does not wait for its pods to be killed."""
+    waiter = start(empty_database_url, *WAITER)
+    assert waiter.stdout is not None
+    assert waiter.stdout.readline()
+    waiter.terminate()
+    with ended(waiter) as output:
+        assert waiter.returncode == 128 + signal.SIGTERM, output
+
+
+def test_a_patient_migrator_waits_for_its_database(empty_database_url: str) -> None:
+    """With a new release it starts before PostgreSQL does."""
+    name = f"later_{uuid.uuid4().hex}"
+    url = urlunsplit(urlsplit(empty_database_url)._replace(path=f"/{name}"))
+    migrator = start(url, "-m", "engine_common.migrate", "--patience", "60")
+    assert migrator.stdout is not None
+    assert "cannot be used" in migrator.stdout.readline()
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            with ended(migrator) as output:
+                assert migrator.returncode == 0, output
+            assert "orders" in tables(url)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_a_waiter_is_content_with_a_database_that_is_ahead(database_url: str) -> None:
+    """After a rollback the old version's pods start on the newer schema."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc)"
+            " VALUES ('later', '9999_later', now())"
+        )
+    waiter = start(database_url, *WAITER)
+    with ended(waiter) as output:
+        assert waiter.returncode == 0, output
 
 
 def wait_until_blocked(database_url: str) -> None:

@@ -1,3 +1,3 @@
 """What the order engine's services share: the order contract, the store, the queue and telemetry."""
 
-__version__ = "0.1.0"
+__version__ = "0.5.0"

@@ -1,9 +1,16 @@
-"""Brings the database schema to the revision this version needs: `python -m engine_common.migrate`."""
+"""Brings the database schema to the revision this version needs: `python -m engine_common.migrate`.
 
+With `--wait` it changes nothing and waits until somebody else has done so: what a pod does before its service starts.
+"""
+
+import argparse
 import logging
+import signal
 import sys
+import time
 from contextlib import closing
 from importlib.resources import files
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -17,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # Any constant will do, as long as every version of the engine takes the same one.
 _ADVISORY_LOCK = 0x0D_EC_0D_E5
+_PAUSE_S = 0.5
 
 
 def migrations() -> Any:
@@ -44,15 +52,78 @@ def migrate(database_url: str) -> list[str]:
             return names
 
 
+def missing(database_url: str) -> list[str]:
+    """Return the names of this version's migrations that the database lacks, changing nothing.
+
+    Raises psycopg.OperationalError when the database cannot be reached.
+    """
+    with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as connection:
+        try:
+            applied = {name for (name,) in connection.execute("SELECT migration_id FROM _yoyo_migration")}
+        except psycopg.errors.UndefinedTable:  # nobody has ever migrated it
+            applied = set[str]()
+    return [migration.id for migration in migrations() if migration.id not in applied]
+
+
 def main() -> None:
-    """Migrate the database that the environment names, and say what was done."""
+    """Migrate the database that the environment names, or wait for it, and say what was done."""
+    arguments = _arguments()
     settings = load_or_exit(DatabaseSettings)
     logs.configure("migrate", settings.log_level, settings.log_format)
+    # As a container's first process it would not hear the signal without a handler.
+    signal.signal(signal.SIGTERM, _stop)
+    if arguments.wait:
+        _wait(settings.database_url)
+        log.info("database is up to date")
+        return
     try:
-        applied = migrate(settings.database_url)
+        applied = _migrate_patiently(settings.database_url, arguments.patience)
     except psycopg.OperationalError as error:
         sys.exit(f"migrate: PostgreSQL at DATABASE_URL cannot be used: {error}")
     log.info("database is up to date, %d migrations applied", len(applied))
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m engine_common.migrate", description="Migrate the database.")
+    parser.add_argument("--wait", action="store_true", help="change nothing; wait until the database is migrated")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="how long to try again while PostgreSQL cannot be used (0: not at all)",
+    )
+    return parser.parse_args()
+
+
+def _wait(database_url: str) -> None:
+    while reason := _reason_to_wait(database_url):
+        log.info("waiting: %s", reason)
+        time.sleep(_PAUSE_S)
+
+
+def _reason_to_wait(database_url: str) -> str | None:
+    try:
+        names = missing(database_url)
+    except psycopg.OperationalError as error:
+        return f"PostgreSQL at DATABASE_URL cannot be used: {str(error).strip()}"
+    return f"the database lacks {', '.join(names)}; a migrator has to run" if names else None
+
+
+def _migrate_patiently(database_url: str, patience_s: float) -> list[str]:
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return migrate(database_url)
+        except psycopg.OperationalError as error:
+            if time.monotonic() >= end:
+                raise
+            log.info("trying again: PostgreSQL at DATABASE_URL cannot be used: %s", str(error).strip())
+        time.sleep(_PAUSE_S)
 
 
 if __name__ == "__main__":

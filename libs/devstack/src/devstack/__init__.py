@@ -1,3 +1,3 @@
 """The whole system on one machine, without Docker."""
 
-__version__ = "0.1.0"
+__version__ = "0.5.0"

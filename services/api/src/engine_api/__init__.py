@@ -1,3 +1,3 @@
 """The REST and WebSocket interface of the order engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.5.0"

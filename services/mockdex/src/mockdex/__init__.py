@@ -1,3 +1,3 @@
 """A mock of two DEX venues and of the chain beneath them."""
 
-__version__ = "0.1.0"
+__version__ = "0.5.0"

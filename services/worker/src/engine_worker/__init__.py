@@ -1,3 +1,3 @@
 """Executes orders: routes, swaps and confirms them."""
 
-__version__ = "0.1.0"
+__version__ = "0.5.0"

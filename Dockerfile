@@ -1,0 +1,75 @@
+# The images of api, worker and mockdex: `make images`, or `docker build --target api .`
+# No tool that builds is in them: a stage each installs the locked requirements, the last ones copy the result.
+ARG PYTHON_IMAGE=python:3.13-slim
+ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
+
+FROM ${UV_IMAGE} AS uv
+
+FROM ${PYTHON_IMAGE} AS build
+COPY --from=uv /uv /usr/local/bin/uv
+# Bytecode that does not depend on times of files makes the same image of the same sources.
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=0 PYC_INVALIDATION_MODE=UNCHECKED_HASH \
+    SOURCE_DATE_EPOCH=0 VIRTUAL_ENV=/venv
+WORKDIR /src
+
+FROM build AS wheels
+COPY requirements/dev.txt requirements/dev.txt
+COPY libs/common libs/common
+COPY services services
+# What builds them comes from the locks too.
+RUN --mount=type=cache,target=/root/.cache/uv for package in libs/common services/api services/worker services/mockdex; do \
+        uv build --quiet --wheel --build-constraints requirements/dev.txt --require-hashes --out-dir /wheels $package || exit 1; \
+    done
+
+FROM build AS api-environment
+COPY requirements/api.txt .
+RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r api.txt
+COPY --from=wheels /wheels /wheels
+RUN uv pip install --quiet --no-index --no-deps /wheels/engine_common-*.whl /wheels/engine_api-*.whl
+
+FROM build AS worker-environment
+COPY requirements/worker.txt .
+RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r worker.txt
+COPY --from=wheels /wheels /wheels
+RUN uv pip install --quiet --no-index --no-deps /wheels/engine_common-*.whl /wheels/engine_worker-*.whl
+
+FROM build AS mockdex-environment
+COPY requirements/mockdex.txt .
+RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r mockdex.txt
+COPY --from=wheels /wheels /wheels
+RUN uv pip install --quiet --no-index --no-deps /wheels/engine_common-*.whl /wheels/mockdex-*.whl
+
+FROM ${PYTHON_IMAGE} AS runtime
+RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip \
+    && groupadd --gid 10001 engine && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp engine
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001:10001
+# `make images` adds version and revision: as arguments here they would make every layer after them anew.
+LABEL org.opencontainers.image.licenses=Apache-2.0
+
+# The api and the worker image also migrate: `python -m engine_common.migrate`.
+FROM runtime AS api
+LABEL org.opencontainers.image.title=order-engine-api \
+      org.opencontainers.image.description="The REST and WebSocket interface of the order engine."
+COPY --from=api-environment /venv /venv
+ENV API_HOST=0.0.0.0
+EXPOSE 3000
+ENTRYPOINT ["python", "-m", "engine_api"]
+
+FROM runtime AS worker
+LABEL org.opencontainers.image.title=order-engine-worker \
+      org.opencontainers.image.description="Executes the orders of the order engine."
+COPY --from=worker-environment /venv /venv
+ENTRYPOINT ["python", "-m", "engine_worker"]
+
+FROM runtime AS mockdex
+LABEL org.opencontainers.image.title=order-engine-mockdex \
+      org.opencontainers.image.description="Mock venues and chain for the order engine."
+COPY --from=mockdex-environment /venv /venv
+# Its volume; a mounted one takes its rights from the pod's fsGroup.
+USER root
+RUN install --directory --owner 10001 --group 10001 /data
+USER 10001:10001
+ENV MOCKDEX_HOST=0.0.0.0 MOCK_DEX_DATA_DIR=/data
+EXPOSE 4000
+ENTRYPOINT ["python", "-m", "mockdex"]
