@@ -1,0 +1,47 @@
+{{- define "order-engine.jaeger.config" -}}
+service:
+  extensions: [healthcheckv2, jaeger_storage, jaeger_query]
+  pipelines:
+    traces:
+      receivers: [otlp]
+      # Refuses what its memory has no room for, before the batches are made.
+      processors: [memory_limiter, batch]
+      exporters: [jaeger_storage_exporter]
+  telemetry:
+    metrics:
+      level: none
+extensions:
+  healthcheckv2:
+    use_v2: true
+    http:
+      endpoint: 0.0.0.0:13133
+  jaeger_storage:
+    backends:
+      memory:
+        memory:
+          max_traces: {{ .Values.jaeger.maxTraces | int64 }}
+  jaeger_query:
+    base_path: {{ .Values.jaeger.basePath }}
+    storage:
+      traces: memory
+    grpc:
+      endpoint: 0.0.0.0:16685
+    http:
+      endpoint: 0.0.0.0:16686
+receivers:
+  otlp:
+    protocols:
+      grpc:
+        endpoint: 0.0.0.0:4317
+      http:
+        endpoint: 0.0.0.0:4318
+processors:
+  memory_limiter:
+    check_interval: 1s
+    limit_percentage: 85
+    spike_limit_percentage: 10
+  batch: {}
+exporters:
+  jaeger_storage_exporter:
+    trace_storage: memory
+{{- end -}}
