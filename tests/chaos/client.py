@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from chaos.plans import Plan, Way
+from load.claims import Claim
+from load.plans import Plan, Way
 
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=5, connect=3)
 _FIRST_PAUSE_S = 0.1
@@ -30,18 +31,6 @@ class Answer:
     def code(self) -> str:
         """The code of a problem document."""
         return str(self.document.get("code", ""))
-
-
-@dataclass
-class Claim:
-    """What the client knows of an order that it was told is accepted."""
-
-    key: str
-    order_id: str
-    accepted_at: float
-    cancelled: bool = False
-    """whether the api said that it is cancelled"""
-    trace_id: str = ""
 
 
 @dataclass

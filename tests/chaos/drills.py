@@ -11,14 +11,14 @@ from psycopg import AsyncConnection
 from rich.table import Table
 
 from chaos.conductor import Conductor
-from chaos.evidence import Evidence
 from chaos.kinds import KINDS, Fault, Kind, Topology
 from chaos.measures import percentile
-from chaos.plans import Plan, Way
 from chaos.report import Outcome
 from chaos.run import Run, Say, conclude, http_session
 from chaos.system import System
 from devstack.otlp_sink import OtlpSink
+from load.evidence import Evidence
+from load.plans import Plan, Way
 from support.waiting import eventually
 
 _ORDERS = 500
@@ -130,10 +130,10 @@ async def practise(drill: Drill, root: Path, say: Say) -> Finding:
         async with system.running(), http_session() as session:
             run = Run(system, session, say)
             conductor = Conductor(system, {}, say)
-            async with run.following_wallet():
+            async with run.watch.following_wallet():
                 await asyncio.gather(*(run.place(plan) for plan in _plans()))
                 for claim in run.client.claims.values():
-                    run.follow(claim.order_id)
+                    run.watch.follow(claim.order_id)
                 in_flight = await _in_flight(system.database_url)
                 say(f"{in_flight} orders in flight: {drill.story}")
                 struck_at = await _database_time(system.database_url)

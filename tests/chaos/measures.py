@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from chaos.conductor import Befallen
-from chaos.evidence import EventRow
+from load.evidence import EventRow
 
 _AFTER_S = 0.7
 # What may cost a worker its lease, at once or when it has drained or missed its heartbeats.

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from chaos.client import Client
 from chaos.conductor import Befallen
-from chaos.evidence import Evidence
-from chaos.followers import Following, WalletFollowing
 from chaos.measures import recoveries, summary, unserved
-from chaos.oracle import Violation, Wrong
+from load.evidence import Evidence
+from load.followers import Following, WalletFollowing
+from load.oracle import Violation, Wrong
 
 _SHOWN = 20
 _AROUND_S = 15.0

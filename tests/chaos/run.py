@@ -5,25 +5,26 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import aiohttp
 import psycopg
 from psycopg import AsyncConnection
 
-from chaos.client import Claim, Client
+from chaos.client import Client
 from chaos.complaints import complaints
 from chaos.conductor import Conductor
-from chaos.evidence import gather
-from chaos.followers import Following, WalletFollowing, follow, follow_wallet
 from chaos.kinds import Topology
-from chaos.oracle import judge
-from chaos.plans import WALLET, Plan, plans
 from chaos.report import Outcome
 from chaos.schedule import Injection
 from chaos.system import SETTINGS, System
 from devstack import audit
+from load.background import Background, steadily
+from load.claims import Claim
+from load.evidence import gather
+from load.oracle import judge
+from load.plans import WALLET, Plan, plans
+from load.watching import Watch
 from support.waiting import eventually
 
 _CONNECTIONS = 300
@@ -68,52 +69,30 @@ class Run:
 
     def __init__(self, system: System, session: aiohttp.ClientSession, say: Say) -> None:
         self.client = Client(session, system.api_urls)
-        self.followings: list[Following] = []
-        self.wallet = WalletFollowing()
-        self.wallet_orders: list[str] = []
+        self.watch = Watch(session, system.api_urls, self.client.history)
         self.missed: list[str] = []
         self._system = system
-        self._session = session
         self._say = say
-        self._orders: set[asyncio.Task[None]] = set()
-        self._followers: set[asyncio.Task[None]] = set()
+        self._orders = Background()
 
     async def load(self, seed: int, rate: float, duration_s: float) -> None:
         """Begin so many orders a second, whatever becomes of them; return when all were begun."""
-        began = time.monotonic()
-        for number, plan in enumerate(islice(plans(seed), round(rate * duration_s))):
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            _keep(self._orders, self.place(plan))
+        begun = round(rate * duration_s)
+        drawn = plans(f"chaos-{seed}")
+        async for number in steadily(rate):
+            if number == begun:
+                return
+            self._orders.begin(self.place(next(drawn)))
 
     async def place(self, plan: Plan) -> None:
         """Carry a plan out, and follow its order if the plan says so."""
         claim = await self.client.carry_out(plan, self._accepted)
         if claim is not None and plan.body["userWallet"] == WALLET:
-            self.wallet_orders.append(claim.order_id)
+            self.watch.wallet_orders.append(claim.order_id)
 
     def _accepted(self, plan: Plan, claim: Claim) -> None:
         if plan.followed:
-            self.follow(claim.order_id)
-
-    def follow(self, order_id: str) -> None:
-        """Follow an order by WebSocket from now on, and compare in the end."""
-        following = Following(order_id)
-        self.followings.append(following)
-        _keep(self._followers, self._follow(following))
-
-    async def _follow(self, following: Following) -> None:
-        await follow(self._session, self._system.api_urls, following)
-        following.compare(await self.client.history(following.order_id))
-
-    @asynccontextmanager
-    async def following_wallet(self) -> AsyncIterator[None]:
-        """Follow the wallet meanwhile."""
-        task = asyncio.create_task(follow_wallet(self._session, self._system.api_urls, self.wallet))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            self.watch.follow(claim.order_id)
 
     async def report_progress(self) -> None:
         """Say from time to time how far it is; for ever."""
@@ -123,7 +102,7 @@ class Run:
             client = self.client
             self._say(
                 f"{time.monotonic() - began:6.0f} s: {len(client.claims)} orders accepted, {client.open} being placed, "
-                f"{len(self._followers)} followed, {client.refusals.total()} requests repeated"
+                f"{len(self.watch.followers)} followed, {client.refusals.total()} requests repeated"
             )
 
     async def settle(self, within_s: float = _SETTLED_WITHIN_S) -> float:
@@ -134,33 +113,20 @@ class Run:
         began = time.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._orders:
-                    await asyncio.wait(self._orders)
+                await self._orders.ended()
                 await eventually(self._at_rest, within_s)
                 took_s = time.monotonic() - began
-                while self._followers:
-                    await asyncio.wait(self._followers)
-                await eventually(lambda: not self.wallet.unfinished(self.wallet_orders), within_s)
+                await self.watch.followers.ended()
+                await eventually(lambda: not self.watch.unseen(), within_s)
                 return took_s
         self.missed += [f"{len(self._orders)} orders whose requests never got a certain answer"] * bool(self._orders)
-        for task in self._orders | self._followers:
-            task.cancel()
-        await asyncio.gather(*self._orders, *self._followers, return_exceptions=True)
+        await self._orders.abandon()
+        await self.watch.followers.abandon()
         return time.monotonic() - began
 
     async def _at_rest(self) -> bool:
         await asyncio.sleep(_LOOK_EVERY_S)
         return await unfinished(self._system.database_url) == 0
-
-    def judge_followers(self) -> list[str]:
-        """Return what was wrong with what followers saw."""
-        for following in self.followings:
-            if not following.ended:
-                following.faults.append(f"its terminal event never came, the last seq was {len(following.seen)}")
-        wrong = [f"order {each.order_id}: {fault}" for each in self.followings for fault in each.faults]
-        unseen = self.wallet.unfinished(self.wallet_orders)
-        wrong += [f"wallet: the terminal event of order {order_id} never came" for order_id in unseen]
-        return [*self.missed, *wrong, *self.wallet.faults]
 
 
 async def unfinished(database_url: str) -> int:
@@ -172,18 +138,6 @@ async def unfinished(database_url: str) -> int:
         return 1
     assert row is not None
     return int(row[0])
-
-
-def _keep(tasks: set[asyncio.Task[None]], work: "asyncio._CoroutineLike[None]") -> None:
-    task = asyncio.ensure_future(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-    task.add_done_callback(_raise_at_once)
-
-
-def _raise_at_once(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error  # a bug of the suite: shown by the loop's exception handler
 
 
 @asynccontextmanager
@@ -206,7 +160,7 @@ async def run(options: Options, schedule: Sequence[Injection], root: Path, say: 
         conductor = Conductor(system, DEX_SETTINGS, say)
         progress = asyncio.create_task(run.report_progress())
         try:
-            async with run.following_wallet():
+            async with run.watch.following_wallet():
                 await asyncio.gather(
                     run.load(options.seed, options.rate, options.duration_s), conductor.conduct(schedule)
                 )
@@ -229,11 +183,11 @@ async def conclude(seed: int, system: System, run: Run, conductor: Conductor, se
         violations=judge(evidence, run.client.claims.values()),
         faults=conductor.record,
         client=run.client,
-        followings=run.followings,
-        wallet=run.wallet,
+        followings=run.watch.followings,
+        wallet=run.watch.wallet,
         audit=audit.report(verdict),
         audit_clean=verdict.clean and verdict.unfinished == 0,
         settled_s=settled_s,
         complaints=complaints(system.layout.logs),
-        missed=run.judge_followers(),
+        missed=[*run.missed, *run.watch.faults()],
     )

@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from chaos.client import Claim, Client
-from chaos.plans import Plan, Way, plans
+from chaos.client import Client
+from load.claims import Claim
+from load.plans import Plan, Way
 
 ORDER = {"orderId": "a", "traceId": "t"}
 PLAN = Plan("key", Way.AT_ONCE, {"amountIn": "1"}, followed=False, repeated=False)
@@ -118,16 +119,3 @@ async def test_second_steps_are_repeated_until_they_are_decided(
     assert claim is not None
     assert claim.cancelled is cancelled
     assert client.surprises == []
-
-
-def test_plans_come_from_their_seed() -> None:
-    """The same seed gives the same orders; every way and every key is there."""
-
-    def first(seed: int) -> list[Plan]:
-        drawing = plans(seed)
-        return [next(drawing) for _ in range(500)]
-
-    assert first(1) == first(1)
-    assert [plan.body for plan in first(1)] != [plan.body for plan in first(2)]
-    assert {plan.way for plan in first(1)} == set(Way)
-    assert len({plan.key for plan in first(1)}) == 500

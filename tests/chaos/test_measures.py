@@ -4,9 +4,9 @@ import math
 from datetime import UTC, datetime
 
 from chaos.conductor import Befallen
-from chaos.evidence import EventRow
 from chaos.kinds import KINDS, Fault
 from chaos.measures import percentile, recoveries, unserved
+from load.evidence import EventRow
 
 KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from chaos.client import Claim
-from chaos.evidence import AttemptRow, EventRow, Evidence, LandingRow, OrderRow
 from engine_common.transitions import EXECUTABLE, TERMINAL, TRANSITIONS, Status, is_retry
+from load.claims import Claim
+from load.evidence import AttemptRow, EventRow, Evidence, LandingRow, OrderRow
 
 _FIRST = {Status.PENDING, Status.QUEUED}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chaos.followers import Following, WalletFollowing
+from load.followers import Following, WalletFollowing
 
 
 def event(

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chaos.client import Claim
-from chaos.evidence import AttemptRow, EventRow, LandingRow, OrderRow, assemble
-from chaos.oracle import Violation, Wrong, judge
+from load.claims import Claim
+from load.evidence import AttemptRow, EventRow, LandingRow, OrderRow, assemble
+from load.oracle import Violation, Wrong, judge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

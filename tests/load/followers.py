@@ -2,15 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import orjson
 
-from chaos.plans import WALLET
 from engine_common.transitions import TERMINAL
+from load.plans import WALLET
 
 _CONNECTED_WITHIN_S = 5.0
 _HEARTBEAT_S = 4.0  # a peer that answers no ping for half of this is taken for dead
@@ -29,6 +30,7 @@ class Following:
     seen: list[Event] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     connections: int = 0
+    refused_handshakes: list[str] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
@@ -66,6 +68,7 @@ class WalletFollowing:
     latest: dict[str, Event] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     connections: int = 0
+    refused_handshakes: list[str] = field(default_factory=list)
     last_at: str | None = None
     _this_socket: dict[str, int] = field(default_factory=dict)
 
@@ -98,7 +101,7 @@ async def follow(session: aiohttp.ClientSession, urls: Sequence[str], following:
         after = following.seen[-1]["seq"] if following.seen else 0
         url = f"{_socket_url(random.choice(urls))}/ws/orders/{following.order_id}?after={after}"
         following.connections += 1
-        following.closed(await _listen(session, url, following.take))
+        following.closed(await _listen(session, url, following))
         if not following.ended:
             await asyncio.sleep(random.uniform(*_PAUSE_S))
 
@@ -109,21 +112,25 @@ async def follow_wallet(session: aiohttp.ClientSession, urls: Sequence[str], fol
         query = {"wallet": WALLET} | ({"since": following.last_at} if following.last_at else {})
         url = f"{_socket_url(random.choice(urls))}/ws?{'&'.join(f'{name}={value}' for name, value in query.items())}"
         following.connected()
-        code = await _listen(session, url, following.take)
+        code = await _listen(session, url, following)
         if code in (_FINISHED, _INTERNAL_ERROR, _UNKNOWN_ORDER):
             following.faults.append(f"wallet: closed {code}")
         await asyncio.sleep(random.uniform(*_PAUSE_S))
 
 
-async def _listen(session: aiohttp.ClientSession, url: str, take: Callable[[Event], None]) -> int | None:
+async def _listen(session: aiohttp.ClientSession, url: str, following: Following | WalletFollowing) -> int | None:
     """Take what a socket brings until it ends; return its close code, None where it had none."""
     try:
         async with asyncio.timeout(_CONNECTED_WITHIN_S):
             socket = await session.ws_connect(url, heartbeat=_HEARTBEAT_S)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        following.refused_handshakes.append(f"{datetime.now(UTC):%H:%M:%S.%f} {type(error).__name__}: {error}")
+        return None
+    try:
         async with socket:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
-                    take(orjson.loads(message.data))
+                    following.take(orjson.loads(message.data))
             return socket.close_code
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None

@@ -78,23 +78,32 @@ class Evidence:
 
 _ORDERS = """
 SELECT id::text AS order_id, idempotency_key AS key, status, version, attempt, tx_hash, amount_out, traceparent
-FROM orders ORDER BY id
+FROM orders WHERE starts_with(coalesce(idempotency_key, ''), %(keys)s) ORDER BY id
 """
 _EVENTS = """
-SELECT order_id::text, seq, type, status, previous_status, attempt, at, data FROM order_events ORDER BY order_id, seq
+SELECT order_id::text, e.seq, e.type, e.status, e.previous_status, e.attempt, e.at, e.data
+FROM order_events e JOIN orders o ON o.id = e.order_id
+WHERE starts_with(coalesce(o.idempotency_key, ''), %(keys)s) ORDER BY order_id, seq
 """
 _ATTEMPTS = """
-SELECT order_id::text, attempt, signature, floor, outcome FROM attempts ORDER BY order_id, attempt
+SELECT order_id::text, a.attempt, a.signature, a.floor, a.outcome
+FROM attempts a JOIN orders o ON o.id = a.order_id
+WHERE starts_with(coalesce(o.idempotency_key, ''), %(keys)s) ORDER BY order_id, a.attempt
 """
 
 
-async def gather(database_url: str, dex_url: str) -> Evidence:
-    """Read everything. Raises psycopg.Error and aiohttp.ClientError."""
+async def gather(database_url: str, dex_url: str, keys: str = "") -> Evidence:
+    """Read everything; with `keys`, what concerns the orders whose Idempotency-Key begins so.
+
+    Raises psycopg.Error and aiohttp.ClientError.
+    """
     async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
-        orders = await _rows(connection, _ORDERS, OrderRow)
-        events = await _rows(connection, _EVENTS, EventRow)
-        attempts = await _rows(connection, _ATTEMPTS, AttemptRow)
-    return assemble(orders, events, attempts, await _ledger(dex_url))
+        orders = await _rows(connection, _ORDERS, OrderRow, keys)
+        events = await _rows(connection, _EVENTS, EventRow, keys)
+        attempts = await _rows(connection, _ATTEMPTS, AttemptRow, keys)
+    known = {order.order_id for order in orders}
+    landings = [each for each in await _ledger(dex_url) if not keys or each.order_id in known]
+    return assemble(orders, events, attempts, landings)
 
 
 def assemble(
@@ -113,9 +122,9 @@ def assemble(
     return Evidence({order.order_id: order for order in orders}, dict(events_of), dict(attempts_of), landings)
 
 
-async def _rows(connection: AsyncConnection, query: LiteralString, row: type[Row]) -> list[Row]:
+async def _rows(connection: AsyncConnection, query: LiteralString, row: type[Row], keys: str) -> list[Row]:
     async with connection.cursor(row_factory=class_row(row)) as cursor:
-        await cursor.execute(query)
+        await cursor.execute(query, {"keys": keys})
         return await cursor.fetchall()
 
 

@@ -1,11 +1,11 @@
-"""What the client is going to do with each order, drawn from one integer."""
+"""What the client is going to do with each order, drawn from one name."""
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-WALLET = "chaos-followed"
+WALLET = "followed"
 
 # Display units of a token: swaps so small that no run moves the mock's pools noticeably.
 _AMOUNTS = {
@@ -43,15 +43,15 @@ class Plan:
     pause_s: float = field(default=0.0)  # before the second step
 
 
-def plans(seed: int) -> Iterator[Plan]:
-    """Yield plans without end."""
-    rng = random.Random(f"plans of {seed}")
+def plans(name: str) -> Iterator[Plan]:
+    """Yield plans without end, drawn from their name, which begins their keys."""
+    rng = random.Random(f"plans of {name}")
     number = 0
     while True:
         number += 1
         way = rng.choices(list(_WAYS), weights=list(_WAYS.values()))[0]
         yield Plan(
-            key=f"chaos-{seed}-{number}",
+            key=f"{name}-{number}",
             way=way,
             body=_body(rng, number),
             followed=rng.random() < 0.2,
@@ -67,7 +67,7 @@ def _body(rng: random.Random, number: int) -> dict[str, object]:
         "tokenOut": token_out,
         "amountIn": f"{rng.uniform(*_AMOUNTS[token_in]):.3f}",
         "slippageBps": rng.choices((100, 10, 0), weights=(85, 10, 5))[0],
-        "userWallet": WALLET if rng.random() < 0.1 else f"chaos-{number % 50}",
+        "userWallet": WALLET if rng.random() < 0.1 else f"wallet-{number % 50}",
     }
     if rng.random() < 0.01:
         body["minAmountOut"] = _UNREACHABLE_FLOOR
