@@ -1,0 +1,1 @@
+"""The release on a real cluster under load, through its ingress: the harness, and the tests of `make kind-test`."""

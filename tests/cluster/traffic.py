@@ -1,0 +1,161 @@
+"""Clients that repeat nothing: orders at a steady rate through one URL, and reads of them; whatever fails, is kept."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from load.background import Background, steadily
+from load.claims import Claim
+from load.plans import WALLET, Plan, Way, plans
+from load.watching import Watch
+
+_ANSWER_WITHIN = aiohttp.ClientTimeout(total=10)
+_CONNECTIONS = 300
+# Which orders are read, and how: every so many.
+_SNAPSHOT_EVERY = 2
+_HISTORY_EVERY = 10
+_LIST_EVERY = 5
+_READ_AFTER_S = 1.0
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that did not get the answer that the contract promises."""
+
+    at: datetime
+    request: str
+    reason: str
+    status: int = 0
+    """0: no answer at all"""
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S.%f} {self.request}: {self.reason}"
+
+
+class Unserved(Exception):
+    """A request failed; it is among the failures."""
+
+
+class Traffic:
+    """The requests of one run; the Idempotency-Keys of its orders begin with its name and a hyphen."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, name: str) -> None:
+        self.name = name
+        self.claims: list[Claim] = []
+        self.failures: list[Failure] = []
+        self.uncertain: set[str] = set()
+        """keys of failed requests whose order may have been stored all the same"""
+        self.requests = 0
+        self.slowest_s = 0.0
+        self.watch = Watch(session, [url], self.history)
+        self._session = session
+        self._url = url
+        self._orders = Background()
+        self._plans = (plan for plan in plans(name) if plan.way is Way.AT_ONCE)
+
+    @asynccontextmanager
+    async def flowing(self, rate: float) -> AsyncIterator[None]:
+        """Place so many orders a second meanwhile, follow some and read some; return with the last answer."""
+        placing = asyncio.create_task(self._place_steadily(rate))
+        try:
+            yield
+        finally:
+            placing.cancel()
+            await asyncio.gather(placing, return_exceptions=True)
+            await self._orders.ended()
+
+    async def place(self, count: int, rate: float) -> None:
+        """Place so many orders, follow and read none."""
+        async for number in steadily(rate):
+            if number == count:
+                break
+            self._orders.begin(self._place(next(self._plans)))
+        await self._orders.ended()
+
+    async def history(self, order_id: str) -> list[dict[str, Any]]:
+        """Return an order's events as REST shows them; none where the request failed."""
+        try:
+            return list((await self._ask("GET", f"/api/orders/{order_id}/events", 200))["data"])
+        except Unserved:
+            return []
+
+    async def _place_steadily(self, rate: float) -> None:
+        async for number in steadily(rate):
+            self._orders.begin(self._use(number, next(self._plans)))
+
+    async def _place(self, plan: Plan) -> None:
+        try:
+            await self._post(plan)
+        except Unserved:
+            return
+
+    async def _use(self, number: int, plan: Plan) -> None:
+        """Be one client: place an order, follow it, read it a little later."""
+        try:
+            claim = await self._post(plan)
+            if plan.followed:
+                self.watch.follow(claim.order_id)
+            if plan.body["userWallet"] == WALLET:
+                self.watch.wallet_orders.append(claim.order_id)
+            await asyncio.sleep(_READ_AFTER_S)
+            await self._read(number, claim.order_id, str(plan.body["userWallet"]))
+        except Unserved:
+            return
+
+    async def _post(self, plan: Plan) -> Claim:
+        headers = {"Idempotency-Key": plan.key}
+        try:
+            order = await self._ask("POST", "/api/orders/execute", 202, json=plan.body, headers=headers)
+        except Unserved:
+            self.uncertain.add(plan.key)
+            raise
+        claim = Claim(plan.key, str(order["orderId"]), time.time(), trace_id=str(order["traceId"]))
+        self.claims.append(claim)
+        return claim
+
+    async def _read(self, number: int, order_id: str, wallet: str) -> None:
+        if number % _SNAPSHOT_EVERY == 0:
+            await self._ask("GET", f"/api/orders/{order_id}", 200)
+        if number % _HISTORY_EVERY == 0:
+            await self._ask("GET", f"/api/orders/{order_id}/events", 200)
+        if number % _LIST_EVERY == 0:
+            await self._ask("GET", f"/api/orders?wallet={wallet}&limit=20", 200)
+
+    async def _ask(self, method: str, path: str, expected: int, **request: Any) -> Document:
+        """Ask once. Raises Unserved."""
+        self.requests += 1
+        began = time.monotonic()
+        status = 0
+        try:
+            async with self._session.request(method, self._url + path, timeout=_ANSWER_WITHIN, **request) as response:
+                status = response.status
+                document = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            self._failed(began, f"{method} {path}", f"{type(error).__name__}: {error}", status)
+            raise Unserved from error
+        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        if status != expected or not isinstance(document, dict):
+            self._failed(began, f"{method} {path}", f"{status} {document}", status)
+            raise Unserved
+        return document
+
+    def _failed(self, began: float, request: str, reason: str, status: int) -> None:
+        took = f"after {time.monotonic() - began:.3f} s"
+        self.failures.append(Failure(datetime.now(UTC), request, f"{reason} {took}", status))
+
+
+@asynccontextmanager
+async def strict_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """Lend a session that repeats nothing: by itself aiohttp asks once more when a kept connection turns out closed."""
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        session._retry_connection = False
+        yield session
