@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -64,20 +64,20 @@ def choose(environ: Mapping[str, str]) -> Choice:
     redis_url = environ.get("TEST_REDIS_URL") or environ.get("REDIS_URL") or None
     if database_url and redis_url:
         return Choice(database_url, redis_url, docker=False, reason="")
-    obstacle = _obstacle_to_docker()
+    obstacle = obstacle_to_docker(POSTGRES_IMAGE, VALKEY_IMAGE)
     return Choice(database_url, redis_url, docker=obstacle is None, reason=obstacle or "")
 
 
-def _obstacle_to_docker() -> str | None:
-    """Return why containers cannot be used, or None."""
+def obstacle_to_docker(*images: str) -> str | None:
+    """Return why containers of these images cannot be used, or None; pull what is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Docker's client warns of is not ours
-        obstacle = _ask_docker()
+        obstacle = _ask_docker(images)
         gc.collect()  # it leaves sockets open where nobody listens
     return obstacle
 
 
-def _ask_docker() -> str | None:
+def _ask_docker(images: Sequence[str]) -> str | None:
     import docker
     import docker.errors
     import requests
@@ -92,7 +92,7 @@ def _ask_docker() -> str | None:
     reaper = [] if testcontainers_config.ryuk_disabled else [testcontainers_config.ryuk_image]
     deadline = time.monotonic() + _PULL_WITHIN_S
     try:
-        for image in (POSTGRES_IMAGE, VALKEY_IMAGE, *reaper):
+        for image in (*images, *reaper):
             try:
                 _have(client, image, deadline)
             except failures:

@@ -1,0 +1,1 @@
+"""The images that `make images` builds, alone and as a system of containers."""
