@@ -33,9 +33,19 @@ class Backlog:
         self._in_count = 0
 
     @property
+    def bound(self) -> int:
+        """How many unfinished orders there may be."""
+        return self._bound
+
+    @property
+    def unfinished(self) -> int:
+        """How many there are, as far as this process knows; beyond the bound PostgreSQL is not asked to count."""
+        return self._counted + self._admitted - self._in_count
+
+    @property
     def full(self) -> bool:
         """Whether no further order is taken."""
-        return self._counted + self._admitted - self._in_count >= self._bound
+        return self.unfinished >= self._bound
 
     def check(self) -> None:
         """Raise Refusal when the backlog is full."""

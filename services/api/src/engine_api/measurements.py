@@ -1,5 +1,9 @@
 """What the api counts; every instrument does nothing unless metrics are collected."""
 
+from collections.abc import Callable, Iterable
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
 from engine_common.telemetry import metrics
 
 _meter = metrics.meter()
@@ -31,3 +35,21 @@ def count_socket(change: int) -> None:
     """Count a WebSocket that was opened (1) or closed (-1)."""
     if metrics.enabled():
         _open_sockets.add(change)
+
+
+def observe_backlog(unfinished: Callable[[], int], bound: int) -> None:
+    """Report the unfinished orders, and how many there may be, whenever metrics are read.
+
+    Every api process counts the orders of all of them: take the maximum, not the sum.
+    """
+
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(unfinished())]
+
+    def observe_bound(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(bound)]
+
+    _meter.create_observable_gauge("engine.orders.unfinished", [observe], description="Orders from queued to submitted")
+    _meter.create_observable_gauge(
+        "engine.orders.unfinished.bound", [observe_bound], description="Unfinished orders beyond which none is taken"
+    )

@@ -11,11 +11,20 @@ from engine_common.telemetry import metrics
 from engine_common.transitions import Status
 
 _meter = metrics.meter()
+# Seconds. OpenTelemetry's own are meant for milliseconds: everything would be below the first one.
+_ORDER_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_QUOTE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
 _state_duration = _meter.create_histogram(
-    "engine.order.state.duration", unit="s", description="How long orders stayed in a state"
+    "engine.order.state.duration",
+    unit="s",
+    description="How long orders stayed in a state",
+    explicit_bucket_boundaries_advisory=_ORDER_SECONDS,
 )
 _queue_wait = _meter.create_histogram(
-    "engine.order.queue.wait", unit="s", description="From queued until a worker began the order"
+    "engine.order.queue.wait",
+    unit="s",
+    description="From queued until a worker began the order",
+    explicit_bucket_boundaries_advisory=_ORDER_SECONDS,
 )
 _finished = _meter.create_counter("engine.orders.finished", description="Orders that reached a terminal state")
 _retries = _meter.create_counter("engine.order.retries", description="Attempts that failed and were tried again")
@@ -26,7 +35,12 @@ _batch_size = _meter.create_histogram("engine.batch.size", description="Items wr
 _open_circuits = _meter.create_up_down_counter(
     "engine.venue.circuits.open", description="Venues that are left out because they do not answer"
 )
-_quote_latency = _meter.create_histogram("engine.venue.quote.duration", unit="s", description="Latency of quotes")
+_quote_latency = _meter.create_histogram(
+    "engine.venue.quote.duration",
+    unit="s",
+    description="Latency of quotes",
+    explicit_bucket_boundaries_advisory=_QUOTE_SECONDS,
+)
 
 
 def record_move(move: Move, state_s: float) -> None:
@@ -83,3 +97,12 @@ def observe_in_flight(in_flight: Callable[[], int]) -> None:
         return [Observation(in_flight())]
 
     _meter.create_observable_gauge("engine.orders.in_flight", [observe], description="Orders carried right now")
+
+
+def observe_ready(ready: Callable[[], bool]) -> None:
+    """Report whether the process takes orders (1) or not (0) whenever metrics are read."""
+
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(int(ready()))]
+
+    _meter.create_observable_gauge("engine.worker.ready", [observe], description="Whether the worker takes orders")

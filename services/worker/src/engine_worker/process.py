@@ -96,6 +96,7 @@ class WorkerProcess:
         if self._settings.metrics_port is not None:
             self._probes = await probes.serve_probes(self._settings.metrics_port, self._ready)
         measurements.observe_in_flight(lambda: self._engine.in_flight)
+        measurements.observe_ready(lambda: self._beating)
         await self._pool.open()
         await self._heart.open()
         await self._heartbeat.beat()
@@ -122,9 +123,12 @@ class WorkerProcess:
             else:
                 return
 
+    @property
+    def _beating(self) -> bool:
+        return self._delivering and not self._heartbeat.doubtful
+
     async def _ready(self) -> dict[str, str]:
-        beating = self._delivering and not self._heartbeat.doubtful
-        return {"postgres": "up" if beating else "down", "redis": "up" if await self._delivery.ping() else "down"}
+        return {"postgres": "up" if self._beating else "down", "redis": "up" if await self._delivery.ping() else "down"}
 
     async def stop(self) -> None:
         """Take nothing more, finish what can be finished in time, and release the rest to other workers."""

@@ -1,0 +1,84 @@
+{{/* Refuses values that contradict one another, each by its name; what the schema can say stands there. */}}
+{{- define "order-engine.checks" -}}
+{{- $v := .Values -}}
+{{- if and (not $v.postgres.enabled) (not $v.database.existingSecret) -}}
+{{- fail "database.existingSecret is empty and postgres.enabled is false: name a Secret with the URL of a PostgreSQL, or enable postgres" -}}
+{{- end -}}
+{{- if and $v.postgres.enabled $v.database.existingSecret -}}
+{{- fail "database.existingSecret is set and postgres.enabled is true: set postgres.enabled=false to use that database" -}}
+{{- end -}}
+{{- if and (not $v.valkey.enabled) (not $v.redis.existingSecret) -}}
+{{- fail "redis.existingSecret is empty and valkey.enabled is false: name a Secret with the URL of a Redis or Valkey, or enable valkey" -}}
+{{- end -}}
+{{- if and $v.valkey.enabled $v.redis.existingSecret -}}
+{{- fail "redis.existingSecret is set and valkey.enabled is true: set valkey.enabled=false to use that server" -}}
+{{- end -}}
+{{- if and (not $v.mockdex.enabled) (not $v.dex.url) -}}
+{{- fail "dex.url is empty and mockdex.enabled is false: give the URL of venues and chain, or enable mockdex" -}}
+{{- end -}}
+{{- if and $v.mockdex.enabled $v.dex.url -}}
+{{- fail "dex.url is set and mockdex.enabled is true: set mockdex.enabled=false to trade there" -}}
+{{- end -}}
+{{- if and $v.jaeger.enabled $v.otel.endpoint -}}
+{{- fail "otel.endpoint is set and jaeger.enabled is true: set jaeger.enabled=false to send traces there" -}}
+{{- end -}}
+{{- if and $v.database.tls.caSecret (not $v.database.tls.mode) -}}
+{{- fail "database.tls.caSecret is set without database.tls.mode: set the mode to verify-full or verify-ca, or the certificate is not checked" -}}
+{{- end -}}
+{{- range $component := list "api" "worker" -}}
+{{- $scaling := (get $v $component).autoscaling -}}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling.minReplicas (%d) is above %s.autoscaling.maxReplicas (%d)" $component (int $scaling.minReplicas) $component (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and $scaling.enabled (not (dig "requests" "cpu" "" (get $v $component).resources)) -}}
+{{- fail (printf "%s.autoscaling.enabled needs %s.resources.requests.cpu: utilization is a share of it" $component $component) -}}
+{{- end -}}
+{{- end -}}
+{{- include "order-engine.checks.environment" . -}}
+{{- if eq $v.environment "production" -}}
+{{- include "order-engine.checks.production" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A variable that stands twice in a pod cannot be applied. */}}
+{{- define "order-engine.checks.environment" -}}
+{{- $everywhere := list "ENV" "LOG_LEVEL" "METRICS_PORT" "OTEL_RESOURCE_ATTRIBUTES" "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_PROTOCOL" "POD_NAME" "POD_NAMESPACE" -}}
+{{- $stores := list "DATABASE_URL" "DATABASE_PASSWORD" "ALLOW_PLAINTEXT_DATABASE" "PGSSLMODE" "PGSSLROOTCERT" "REDIS_URL" "REDIS_PASSWORD" -}}
+{{- $own := dict
+  "api" (concat $everywhere $stores (list "API_HOST" "API_PORT" "API_KEYS_FILE"))
+  "worker" (concat $everywhere $stores (list "DEX_URL" "ENGINE_WALLET_KEY"))
+  "mockdex" (concat $everywhere (list "MOCKDEX_HOST" "MOCKDEX_PORT" "MOCK_DEX_DATA_DIR" "MOCK_DEX_ADMIN_TOKEN")) -}}
+{{- $v := .Values -}}
+{{- range $component, $names := $own -}}
+{{- if $v.jaeger.enabled -}}{{- $names = append $names "OTEL_METRICS_EXPORTER" -}}{{- end -}}
+{{- range $name, $_ := (get $v $component).env -}}
+{{- if has $name $names -}}
+{{- fail (printf "%s.env.%s: the chart sets this variable from other values" $component $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with (dig "ENGINE_DRAIN_S" 0 .Values.worker.env) -}}
+{{- if gt (float64 .) 20.0 -}}
+{{- fail "worker.env.ENGINE_DRAIN_S: more than 20 seconds do not fit into the pod's grace period of 30" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "order-engine.checks.production" -}}
+{{- $v := .Values -}}
+{{- if $v.postgres.enabled -}}
+{{- fail "postgres.enabled: the chart's PostgreSQL is for development only (one server, no TLS, no backups); with environment=production set it to false and database.existingSecret to a Secret with a URL" -}}
+{{- end -}}
+{{- if $v.valkey.enabled -}}
+{{- fail "valkey.enabled: the chart's Valkey is for development only (one server, no TLS); with environment=production set it to false and redis.existingSecret to a Secret with a URL" -}}
+{{- end -}}
+{{- if not $v.apiKeys.existingSecret -}}
+{{- fail "apiKeys.existingSecret is empty: with environment=production name a Secret with the API keys, or everybody may trade" -}}
+{{- end -}}
+{{- if and $v.mockdex.enabled $v.mockdex.admin.enabled -}}
+{{- fail "mockdex.admin.enabled: with environment=production set it to false; it opens /admin, which changes prices, delays and faults at run time" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled $v.jaeger.enabled $v.jaeger.expose -}}
+{{- fail "jaeger.expose: with environment=production set it to false; Jaeger has no passwords, and the ingress would publish it" -}}
+{{- end -}}
+{{- end -}}
