@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A uv in PATH is used as it is; otherwise the pinned one that make-venv brings.
 UV = $(shell command -v uv || echo $(BIN)/uv)
 PACKAGES := libs/common libs/devstack services/api services/worker services/mockdex
-CODE := libs services tests benchmarks
+CODE := libs services tests benchmarks deploy/kind
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	--no-emit-package engine-common
 
@@ -18,7 +18,7 @@ IMAGE = $(if $(REGISTRY),$(REGISTRY)/)order-engine-
 .PHONY: help install up demo audit clean test simulate chaos hostile lint format bench docs lock images push version
 
 help:  ## Show every verb
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed  ## Make .venv with the locked requirements (the other verbs do it by themselves)
 
@@ -93,3 +93,13 @@ version:  ## Give packages, images and chart a new version (VERSION=0.6.0)
 	@$(if $(VERSION),,echo "version: say which, as in make version VERSION=0.6.0" >&2; exit 2;) \
 	sed -i 's/^__version__ = .*/__version__ = "$(VERSION)"/' $(wildcard $(PACKAGES:%=%/src/*/__init__.py)) && \
 	sed -i 's/^\(version\|appVersion\): .*/\1: $(VERSION)/' $(wildcard deploy/helm/*/Chart.yaml)
+
+.PHONY: kind-up deploy kind-down
+kind-up: install  ## Kubernetes on this machine (kind): cluster, images, ingress, system, and an order that proves it
+	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack up
+
+deploy: install  ## Deploy the chart to the cluster of kubectl's context (REGISTRY=…, TAG=…, VALUES=file, NAMESPACE=…, RELEASE=…)
+	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack deploy
+
+kind-down: install  ## Remove the kind cluster with everything in it
+	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack down

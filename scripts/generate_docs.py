@@ -46,7 +46,15 @@ def generated() -> dict[str, str]:
         "settings-worker": _own_settings(WorkerSettings),
         "settings-mockdex": _own_settings(ProcessSettings),
         "settings-devstack": _own_settings(StackSettings),
+        "settings-kindstack": _own_settings(_kind_settings()),
     }
+
+
+def _kind_settings() -> type[Settings]:
+    sys.path.append(str(ROOT / "deploy" / "kind"))  # a program of this repository alone, so never installed
+    from kindstack.settings import KindSettings
+
+    return KindSettings
 
 
 def _own_settings(cls: type[Settings]) -> str:

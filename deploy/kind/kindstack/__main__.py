@@ -1,0 +1,5 @@
+"""Entry point of `python -m kindstack`."""
+
+from kindstack.cli import main
+
+main()

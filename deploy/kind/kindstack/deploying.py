@@ -1,0 +1,68 @@
+"""The Helm part: namespace, Secret and release on one context, whatever cluster that is."""
+
+from pathlib import Path
+
+from engine_common import __version__
+from kindstack import credentials
+from kindstack.images import DEVELOPMENT
+from kindstack.kubectl import Kubectl, current_context
+from kindstack.progress import Steps
+from kindstack.release import Release, require_files
+from kindstack.rollout import Rollout
+from kindstack.settings import DeploySettings
+
+_RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+
+
+def describe(settings: DeploySettings, kubectl: Kubectl, tag: str, values: Path | None) -> Release:
+    """Return the release that the settings ask for, with these images and values."""
+    return Release(
+        kubectl=kubectl,
+        name=settings.release,
+        namespace=settings.namespace,
+        values=settings.values or values,
+        registry=settings.registry,
+        tag=tag,
+        timeout_s=settings.deploy_timeout_s,
+    )
+
+
+async def deploy_to_current_context(
+    settings: DeploySettings, steps: Steps, kind_context: str, kind_values: Path
+) -> None:
+    """Deploy to the cluster that kubectl points at, after saying which one that is.
+
+    On the cluster of `up`, its values are the default. Raises StackError in one of its forms.
+    """
+    kubectl = Kubectl(await current_context())
+    server = await kubectl.require_answer()
+    values = kind_values if kubectl.context == kind_context else None
+    deployed = await describe(settings, kubectl, "", values).deployed_tag()
+    kept = deployed if deployed and deployed.startswith(DEVELOPMENT) else None
+    release = describe(settings, kubectl, settings.tag or kept or __version__, values)
+    require_files(release)
+    steps.say(
+        f"deploying to context {kubectl.context} ({server}): release {release.name} in namespace {release.namespace}, "
+        f"images {release.image('order-engine-*')}, values {release.values or 'of the chart alone'}"
+    )
+    await deploy(release, steps)
+
+
+async def deploy(release: Release, steps: Steps) -> None:
+    """Make namespace and Secret when missing, bring the release to its state, wait until it is ready.
+
+    Raises StackError in one of its forms.
+    """
+    with steps.step(f"namespace {release.namespace} and Secret {credentials.NAME}") as step:
+        await _ensure_namespace(release.kubectl, release.namespace)
+        await release.require_idle()
+        if await credentials.ensure(release.kubectl, release.namespace, release.name):
+            step.tell(f"Secret {credentials.NAME} made in namespace {release.namespace}, with random values")
+    with steps.step(f"release {release.name}") as step:
+        await Rollout(release, steps.say).run(step)
+
+
+async def _ensure_namespace(kubectl: Kubectl, name: str) -> None:
+    if await kubectl.one("namespace", name) is None:
+        labels = {"app.kubernetes.io/part-of": "order-engine", **_RESTRICTED}
+        await kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})

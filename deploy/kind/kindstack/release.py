@@ -1,0 +1,123 @@
+"""The Helm release: rendered, compared with what is deployed, brought to its new state."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kindstack.documents import Document, part, text
+from kindstack.faults import ProgramFailed, ReleaseBusy, StackError
+from kindstack.images import ROOT
+from kindstack.kubectl import Kubectl
+from kindstack.programs import run
+
+CHART = ROOT / "deploy" / "helm" / "order-engine"
+_INPUTS = "inputs"  # label of a release: the digest of what it was made from
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is to be deployed, and where."""
+
+    kubectl: Kubectl
+    name: str
+    namespace: str
+    values: Path | None
+    registry: str | None
+    tag: str
+    timeout_s: int
+    chart: Path = CHART
+
+    @property
+    def arguments(self) -> list[str]:
+        """The part of Helm's command line that says what is deployed."""
+        values = ["--values", str(self.values)] if self.values else []
+        registry = ["--set-string", f"image.registry={self.registry}"] if self.registry else []
+        return [
+            str(self.chart),
+            "--namespace",
+            self.namespace,
+            *values,
+            *registry,
+            "--set-string",
+            f"image.tag={self.tag}",
+        ]
+
+    def image(self, name: str) -> str:
+        """Return the full name of one of our images."""
+        return f"{self.registry}/{name}:{self.tag}" if self.registry else f"{name}:{self.tag}"
+
+    async def render(self) -> str:
+        """Return the manifests.
+
+        Raises ProgramFailed, with Helm's words on a chart or values that are wrong.
+        """
+        return await run("helm", "template", self.name, *self.arguments)
+
+    async def is_deployed(self) -> bool:
+        """Tell whether the cluster holds a successful release of exactly this, with every pod ready."""
+        marks = f"owner=helm,name={self.name},status=deployed,{_INPUTS}={self.inputs()}"
+        found = await self.kubectl.items("secrets", "--namespace", self.namespace, "--selector", marks)
+        return bool(found) and await self._is_ready()
+
+    async def deployed_tag(self) -> str | None:
+        """Return the tag of the images of the deployed release, None where it has none of its own."""
+        try:
+            values = await run("helm", "get", "values", self.name, *self._where, "--output=json")
+        except ProgramFailed:
+            return None
+        return text(json.loads(values) or {}, "image", "tag") or None
+
+    async def require_idle(self) -> None:
+        """Raise ReleaseBusy while another Helm operation holds the release."""
+        shown = json.loads(await run("helm", "list", *self._where, "--pending", "--output=json"))
+        held = next((each for each in shown if each["name"] == self.name), None)
+        if held:
+            undo = "uninstall" if held["status"] == "pending-install" else "rollback"
+            raise ReleaseBusy(
+                f"Release {self.name} is {held['status']}: another helm is at work on it, or was killed. If none is: "
+                f"`helm {undo} {self.name} -n {self.namespace} --kube-context {self.kubectl.context}`, then try again."
+            )
+
+    async def upgrade(self) -> None:
+        """Install or upgrade, and wait until pods and Jobs are ready.
+
+        Raises ProgramFailed. When cancelled, Helm is stopped and marks the release as failed.
+        """
+        wait = ["--wait", "--wait-for-jobs", f"--timeout={self.timeout_s}s"]
+        labels = ["--labels", f"{_INPUTS}={self.inputs()}"]
+        context = ["--kube-context", self.kubectl.context]
+        await run("helm", "upgrade", "--install", self.name, *self.arguments, *context, *wait, *labels)
+
+    def inputs(self) -> str:
+        """Return the digest of chart, values and images: the same inputs, the same release."""
+        digest = hashlib.sha256(json.dumps([self.name, self.namespace, self.registry, self.tag]).encode())
+        for path in sorted(self.chart.rglob("*")):
+            if path.is_file():
+                digest.update(f"\0{path.relative_to(self.chart)}\0".encode() + path.read_bytes())
+        if self.values:
+            digest.update(b"\0values\0" + self.values.read_bytes())
+        return digest.hexdigest()[:40]
+
+    @property
+    def _where(self) -> list[str]:
+        return ["--namespace", self.namespace, "--kube-context", self.kubectl.context]
+
+    async def _is_ready(self) -> bool:
+        ours = f"app.kubernetes.io/instance={self.name}"
+        found = await self.kubectl.items("deployments,statefulsets", "--namespace", self.namespace, "--selector", ours)
+        return bool(found) and all(_has_all_replicas(each) for each in found)
+
+
+def require_files(release: Release) -> None:
+    """Raise StackError, naming it, when a file to deploy from cannot be read."""
+    if release.values and not os.access(release.values, os.R_OK):
+        raise StackError(f"VALUES={release.values} cannot be read: give the path of a file of values for the chart.")
+
+
+def _has_all_replicas(workload: Document) -> bool:
+    status = part(workload, "status")
+    wanted = part(workload, "spec").get("replicas", 1)
+    current = status.get("observedGeneration") == part(workload, "metadata").get("generation")
+    return current and status.get("readyReplicas", 0) == wanted == status.get("updatedReplicas", 0)
