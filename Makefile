@@ -15,7 +15,7 @@ TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' libs/common/src/engine_co
 IMAGE = $(if $(REGISTRY),$(REGISTRY)/)order-engine-
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo audit clean test simulate chaos hostile lint format bench docs lock images push version
+.PHONY: help install up demo audit clean test simulate chaos hostile lint format bench golden docs lock images push version
 
 help:  ## Show every verb
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ hostile: install  ## Attack a stack of its own (ARGS="fuzz --requests 10000 --se
 
 bench: install  ## Measure (ARGS="throughput", "idle", …; without: every scenario)
 	@exec $(BIN)/python -m benchmarks $(or $(ARGS),all)
+
+golden: install  ## Write anew what the tests expect of the Helm chart
+	@PYTHONPATH=tests $(BIN)/python -m chart.golden
 
 docs: install  ## Write the generated parts of the documents anew
 	@$(BIN)/python scripts/generate_docs.py

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from chart_values import values_table
 from devstack.settings import StackSettings
 from engine_api import problems
 from engine_api.problems import Kind
@@ -47,6 +48,7 @@ def generated() -> dict[str, str]:
         "settings-mockdex": _own_settings(ProcessSettings),
         "settings-devstack": _own_settings(StackSettings),
         "settings-kindstack": _own_settings(_kind_settings()),
+        "chart-values": values_table(),
     }
 
 
@@ -78,7 +80,7 @@ def main() -> None:
     """Bring the documents up to date, or name those that are not."""
     stale: list[str] = []
     parts = generated()
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]:
         before = path.read_text()
         after = render(before, parts)
         if after != before:

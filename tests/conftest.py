@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from redis import Redis
 
+from chart.rendering import chart_sentence
 from engine_common.store.pool import Pool, open_pool
 from support.backends import Backends, Share
 from support.databases import temporary_database
@@ -27,9 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_BACKENDS] = Backends()
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     backends = config.stash.get(_BACKENDS, None)
-    return backends.choice.sentence if backends else None
+    return [backends.choice.sentence, chart_sentence()] if backends else []
 
 
 @pytest.hookimpl(optionalhook=True)

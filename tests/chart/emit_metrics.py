@@ -1,0 +1,93 @@
+"""Uses every instrument of a service as the service does, and prints what Prometheus would read."""
+
+import asyncio
+import os
+import sys
+import uuid
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from engine_common import telemetry
+from engine_common.settings import Settings
+from engine_common.telemetry import metrics, tracing
+
+
+def api() -> None:
+    from engine_api import measurements, problems
+
+    telemetry.start("engine-api", Settings.load())
+    measurements.count_accepted("queued")
+    for kind in vars(problems).values():
+        if isinstance(kind, problems.Kind):
+            measurements.count_refused(kind.code)
+    measurements.record_batch("insert", 5)
+    measurements.count_socket(1)
+    measurements.observe_backlog(lambda: 7, 200_000)
+    asyncio.run(_answer_requests())
+
+
+async def _answer_requests() -> None:
+    async def place(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("", int(request.query_params["status"]))
+
+    app = Starlette(routes=[Route("/api/orders/execute", place, methods=["POST"])])
+    tracing.instrument_asgi(app)
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message: object) -> None:
+        pass
+
+    for status in (202, 503):
+        await app(
+            {
+                "type": "http",
+                "method": "POST",
+                "path": "/api/orders/execute",
+                "raw_path": b"/api/orders/execute",
+                "query_string": f"status={status}".encode(),
+                "headers": [(b"host", b"api")],
+                "scheme": "http",
+                "server": ("api", 3000),
+                "http_version": "1.1",
+            },
+            receive,
+            send,
+        )
+
+
+def worker() -> None:
+    from engine_common.store.door import Move
+    from engine_common.transitions import Status
+    from engine_worker import measurements
+
+    telemetry.start("engine-worker", Settings.load())
+
+    def record(source: Status, target: Status, **details: str) -> None:
+        measurements.record_move(Move(uuid.uuid4(), 1, source, 1, target, 1, **details), 0.2)
+
+    record(Status.QUEUED, Status.ROUTING)
+    record(Status.BUILDING, Status.ROUTING, outcome="slippage_exceeded")
+    record(Status.SUBMITTED, Status.CONFIRMED)
+    record(Status.SUBMITTED, Status.FAILED, error_code="simulated_failure")
+    measurements.record_wait(Status.SUBMITTED)
+    measurements.record_recovered(3)
+    measurements.record_swept(2)
+    measurements.record_batch("moves", 4)
+    measurements.record_quote("meteora", 0.2, None)
+    measurements.record_circuit("meteora", 1)
+    measurements.observe_in_flight(lambda: 5)
+    measurements.observe_ready(lambda: True)
+
+
+if __name__ == "__main__":
+    # Requests are measured where spans are recorded; nobody is asked to take them.
+    os.environ.update(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_METRICS_EXPORTER="none")
+    {"api": api, "worker": worker}[sys.argv[1]]()
+    sys.stdout.write(metrics.exposition()[0].decode())
+    sys.stdout.flush()
+    os._exit(0)  # with nobody to send spans to
