@@ -57,8 +57,22 @@ class KindCluster:
             await run("kind", "delete", "cluster", "--name", self.name)
             raise
         except ProgramFailed as error:
-            await run("kind", "delete", "cluster", "--name", self.name)
+            if "already exist" not in error.said:  # then it is somebody else's, made in this moment
+                await run("kind", "delete", "cluster", "--name", self.name)
             raise ClusterUnusable(_why_not_created(error.said)) from None
+
+    async def wait_for_containers(self) -> None:
+        """Wait until images can be loaded, which is long before Kubernetes is ready."""
+        wanted = len(yaml.safe_load(CONFIG.read_text())["nodes"])
+        while True:
+            nodes = await self.nodes()
+            try:
+                await asyncio.gather(*(run("docker", "exec", node, "ctr", "version") for node in nodes))
+            except ProgramFailed:
+                nodes = []
+            if len(nodes) == wanted:
+                return
+            await asyncio.sleep(1)
 
     async def wake(self) -> bool:
         """Bring an existing cluster to where it can be used; tell whether anything had to be done.

@@ -9,10 +9,7 @@ from typing import Any, cast
 from kindstack.documents import Document, condition, is_ready, part, parts, text
 
 _HEALS_NOT_AFTER_S = {
-    "ErrImagePull": 45,
-    "ImagePullBackOff": 45,
-    "InvalidImageName": 5,
-    "ErrImageNeverPull": 20,
+    "NoImage": 40,
     "CreateContainerConfigError": 30,
     "CreateContainerError": 45,
     "RunContainerError": 45,
@@ -20,6 +17,10 @@ _HEALS_NOT_AFTER_S = {
     "Refused": 30,
 }
 _LONGEST_QUOTE = 240
+_WHAT_TO_DO = (
+    ("password authentication failed", "put the password back into the Secret that the volume was made with"),
+    ("WRONGPASS", "put the password back into the Secret that Valkey was started with, or restart Valkey"),
+)
 _NO_LOG = "unable to retrieve container logs"  # printed by kubectl in place of a log that is gone
 
 
@@ -48,7 +49,8 @@ class Trouble:
         """Say it: who, what, its last words, what to do."""
         where = f" (container {self.container})" if self.container else ""
         said = f'; its log ends with "{last_words}"' if last_words else ""
-        return f"{self.owner}{where} {self.what}{said}: {self.remedy}."
+        remedy = next((remedy for sign, remedy in _WHAT_TO_DO if sign in last_words), self.remedy)
+        return f"{self.owner}{where} {self.what}{said}: {remedy}."
 
 
 def troubles(pods: Iterable[Document], events: Iterable[Document]) -> list[Trouble]:
@@ -62,8 +64,8 @@ def distinct(found: Sequence[Trouble]) -> list[tuple[Trouble, int]]:
     """Return one of each kind of trouble with the number of pods that have it."""
     kinds: dict[tuple[str, ...], list[Trouble]] = {}
     for trouble in found:
-        kind = (_workload(trouble.owner), trouble.reason, trouble.container or "")
-        kinds.setdefault(kind, []).append(trouble)
+        whose = "" if trouble.reason == "NoImage" else _workload(trouble.owner)
+        kinds.setdefault((trouble.reason, trouble.remedy, whose), []).append(trouble)
     return [(same[0], len(same)) for same in kinds.values()]
 
 
@@ -87,11 +89,12 @@ def last_words(log: str) -> str:
 def _without_repeated(pods: Iterable[Document]) -> list[Document]:
     """Leave out the pods of a Job that has tried again: its newest one says how it stands."""
     found = sorted(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"))
-    newest = {_job(pod): pod for pod in found}
-    return [pod for pod in found if not _job(pod) or newest[_job(pod)] is pod]
+    newest = {job_of(pod): pod for pod in found}
+    return [pod for pod in found if not job_of(pod) or newest[job_of(pod)] is pod]
 
 
-def _job(pod: Document) -> str:
+def job_of(pod: Document) -> str:
+    """Return the uid of the Job that a pod belongs to, an empty text where it belongs to none."""
     owners = parts(pod, "metadata", "ownerReferences")
     return next((text(owner, "uid") for owner in owners if owner.get("kind") == "Job"), "")
 
@@ -117,7 +120,7 @@ _ROOM = "give the nodes more room, or lower `resources.requests` in the values"
 
 
 def _unscheduled(owner: str, message: str) -> Trouble:
-    reason = _short(message.partition(" preemption:")[0].rstrip("."))
+    reason = _short(re.split(r"\.? (preemption:|no new claims)", message)[0].rstrip("."))
     if "PersistentVolumeClaim" in message or "volume" in message:
         remedy = "see `kubectl get pvc`: the cluster needs a storage class that can make or reach the volume"
     elif "Insufficient" in message or "Too many pods" in message:
@@ -132,8 +135,8 @@ def _trouble_of_container(owner: str, pod: Document, container: Document) -> Tro
     reason = text(container, "state", "waiting", "reason")
     message = _short(text(container, "state", "waiting", "message"))
     if reason in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
-        what = f"cannot get the image {image} ({_why_no_image(message)})"
-        return Trouble(owner, reason, name, what, _image_remedy(image))
+        why = _why_no_image(text(container, "state", "waiting", "message"))
+        return Trouble(owner, "NoImage", name, f"cannot get the image {image} ({why})", _image_remedy(image))
     if reason == "CreateContainerConfigError":
         remedy = "create it, or name another one in the values"
         return Trouble(owner, reason, name, f"lacks what it is configured with ({message})", remedy)
@@ -146,7 +149,7 @@ def _trouble_of_container(owner: str, pod: Document, container: Document) -> Tro
 
 def _crashed(owner: str, pod: Document, container: Document) -> Trouble:
     name = text(container, "name")
-    reason = "JobFailed" if _job(pod) and text(pod, "status", "phase") == "Failed" else "CrashLoopBackOff"
+    reason = "JobFailed" if job_of(pod) and text(pod, "status", "phase") == "Failed" else "CrashLoopBackOff"
     ended = part(container, "state", "terminated") or part(container, "lastState", "terminated")
     if ended.get("reason") == "OOMKilled":
         remedy = "raise `resources.limits.memory` in the values"
@@ -190,16 +193,15 @@ def _refusals(events: Iterable[Document]) -> Iterator[Trouble]:
 
 def _why_no_image(message: str) -> str:
     for sign, meaning in (
-        ("not found", "it is not there"),
-        ("authorization failed", "not there, or credentials are needed"),
+        ("not found", "the registry does not have it"),
+        ("authorization failed", "it is not there, or credentials are needed"),
         ("unauthorized", "credentials are needed"),
-        ("no such host", "the registry cannot be found"),
-        ("InvalidImageName", "its name is not one"),
-        ("couldn't parse image", "its name is not one"),
+        ("InvalidImageName", "that is no name of an image"),
+        ("couldn't parse image", "that is no name of an image"),
     ):
         if sign in message:
             return meaning
-    return message.removeprefix("Back-off pulling image ") or "no reason given"
+    return _short(message.rpartition(": ")[2]) or "no reason given"
 
 
 def _image_remedy(image: str) -> str:

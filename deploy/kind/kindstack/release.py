@@ -62,11 +62,16 @@ class Release:
         return bool(found) and await self._is_ready()
 
     async def deployed_tag(self) -> str | None:
-        """Return the tag of the images of the deployed release, None where it has none of its own."""
+        """Return the tag of the images that were deployed last with success, None where there is none."""
         try:
-            values = await run("helm", "get", "values", self.name, *self._where, "--output=json")
-        except ProgramFailed:
+            history: list[Document] = json.loads(await run("helm", "history", self.name, *self._where, "--output=json"))
+        except ProgramFailed:  # no such release
             return None
+        good = [int(each["revision"]) for each in history if each["status"] in {"deployed", "superseded"}]
+        if not good:
+            return None
+        revision = f"--revision={max(good)}"
+        values = await run("helm", "get", "values", self.name, *self._where, revision, "--output=json")
         return text(json.loads(values) or {}, "image", "tag") or None
 
     async def require_idle(self) -> None:

@@ -1,10 +1,11 @@
 """A release on its way to readiness: watched pod by pod, given up as soon as waiting makes no sense."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable
 
-from kindstack.diagnosis import Trouble, distinct, last_words, troubles
+from kindstack.diagnosis import Trouble, distinct, job_of, last_words, troubles
 from kindstack.documents import Document, is_ready, text
 from kindstack.faults import ProgramFailed, RolloutFailed
 from kindstack.kubectl import Kubectl
@@ -14,6 +15,9 @@ from kindstack.release import Release
 _EVERY_S = 2.0
 _TOLD_AFTER_S = 15.0
 _TAIL = 20
+_HAVE_LOGS = {"CrashLoopBackOff", "JobFailed", "NotReady", "Waiting"}
+_WAITED = re.compile(r"deadline|timed out|timeout|not ready|InProgress|status: 'Failed'|BackoffLimit", re.IGNORECASE)
+_USUAL = {"Starting", "NotReady"}
 
 Say = Callable[[str], None]
 
@@ -21,10 +25,11 @@ Say = Callable[[str], None]
 class Rollout:
     """One upgrade of a release, and what its pods are waiting for."""
 
-    def __init__(self, release: Release, say: Say) -> None:
+    def __init__(self, release: Release, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
         self._release = release
         self._kubectl: Kubectl = release.kubectl
         self._say = say
+        self._clock = clock
         self._seen: dict[tuple[str, str], float] = {}
         self._told: set[tuple[str, str]] = set()
         self._old: frozenset[str] = frozenset()
@@ -41,6 +46,7 @@ class Rollout:
                 await asyncio.wait((helm,), timeout=_EVERY_S)
                 await self._look(step)
             await helm
+            step.tell(f"release {self._release.name} is ready")
         except ProgramFailed as error:
             raise RolloutFailed(await self._explain(error.said)) from None
         finally:
@@ -49,49 +55,47 @@ class Rollout:
 
     async def troubles(self) -> list[Trouble]:
         """Return what is wrong with the release's pods now, leaving out what had failed before."""
-        pods = [pod for pod in await self._pods() if not self._failed_before(pod)]
+        pods = await self._pods()
         events = [event for event in await self._events() if _mark(event) not in self._old]
         return troubles(pods, events)
-
-    def _failed_before(self, pod: Document) -> bool:
-        return text(pod, "status", "phase") == "Failed" and _mark(pod) in self._old
 
     async def _look(self, step: Step) -> None:
         pods = [pod for pod in await self._pods() if text(pod, "status", "phase") not in {"Succeeded", "Failed"}]
         ready = sum(map(is_ready, pods))
         step.tell(f"release {self._release.name}: {ready} of {len(pods)} pods ready")
-        now = time.monotonic()
+        now = self._clock()
         found = await self.troubles()
         owners = {trouble.owner for trouble in found}
         self._seen = {key: since for key, since in self._seen.items() if key[0] in owners}
-        hopeless: list[Trouble] = []
-        for trouble in found:
-            key = (trouble.owner, trouble.reason)
-            lasts_s = now - self._seen.setdefault(key, now)
-            if trouble.patience_s is not None and lasts_s >= trouble.patience_s:
-                hopeless.append(trouble)
-            elif lasts_s >= _TOLD_AFTER_S and key not in self._told and trouble.reason not in {"Starting", "NotReady"}:
-                self._told.add(key)
-                self._say(f"         … {await self._sentence(trouble, 1)}")
-        if hopeless:
-            raise RolloutFailed("\n".join(await self._sentences(hopeless)))
+        lasts_s = {trouble: now - self._seen.setdefault(_key(trouble), now) for trouble in found}
+        if any(trouble.patience_s is not None and lasts_s[trouble] >= trouble.patience_s for trouble in found):
+            grave = [trouble for trouble in found if trouble.patience_s is not None]
+            raise RolloutFailed("\n".join(await self._sentences(grave)))
+        await self._tell([trouble for trouble in found if lasts_s[trouble] >= _TOLD_AFTER_S])
+
+    async def _tell(self, found: Iterable[Trouble]) -> None:
+        """Say, once each, what already takes remarkably long."""
+        new = [each for each in found if _key(each) not in self._told and each.reason not in _USUAL]
+        self._told.update(map(_key, new))
+        for sentence in await self._sentences(new):
+            self._say(f"         … {sentence}")
 
     async def _explain(self, helm_said: str) -> str:
         words = _helm_words(helm_said)
-        found = await self.troubles()
+        found = await self.troubles() if _WAITED.search(words) else []
         if not found:
             return f"Helm could not deploy: {words}."
-        return "\n".join([f"Helm gave up ({words}).", *await self._sentences(found)])
+        return "\n".join([f"Not everything is ready after {self._release.timeout_s} s:", *await self._sentences(found)])
 
     async def _sentences(self, found: Iterable[Trouble]) -> list[str]:
         return [await self._sentence(trouble, number) for trouble, number in distinct(list(found))]
 
     async def _sentence(self, trouble: Trouble, number: int) -> str:
-        more = f" ({number} pods are like this.)" if number > 1 else ""
+        more = f" ({number - 1} more of its kind)" if number > 1 else ""
         return trouble.sentence(await self._last_words(trouble)) + more
 
     async def _last_words(self, trouble: Trouble) -> str:
-        if trouble.container is None or "Image" in trouble.reason or "Create" in trouble.reason:
+        if trouble.container is None or trouble.reason not in _HAVE_LOGS:
             return ""
         name = trouble.owner.removeprefix("Pod ")
         where = ("--namespace", self._release.namespace, "--container", trouble.container, f"--tail={_TAIL}")
@@ -106,17 +110,22 @@ class Rollout:
 
     async def _pods(self) -> list[Document]:
         ours = f"app.kubernetes.io/instance={self._release.name}"
-        return await self._kubectl.items("pods", "--namespace", self._release.namespace, "--selector", ours)
+        pods = await self._kubectl.items("pods", "--namespace", self._release.namespace, "--selector", ours)
+        # What an earlier revision's Job left behind says nothing about this one.
+        return [pod for pod in pods if not job_of(pod) or _mark(pod) not in self._old]
 
     async def _events(self) -> list[Document]:
         warnings = "--field-selector=type=Warning"
         return await self._kubectl.items("events", "--namespace", self._release.namespace, warnings)
 
 
+def _key(trouble: Trouble) -> tuple[str, str]:
+    return trouble.owner, trouble.reason
+
+
 def _mark(document: Document) -> str:
-    """Return what tells this object, in this state of failure or repetition, from any other."""
-    failed = text(document, "status", "phase") == "Failed"
-    return f"{text(document, 'metadata', 'uid')} {text(document, 'count')} {failed}"
+    """Return what tells this object, or this repetition of an event, from any other."""
+    return f"{text(document, 'metadata', 'uid')} {text(document, 'count')}"
 
 
 def _helm_words(said: str) -> str:

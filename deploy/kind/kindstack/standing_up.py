@@ -1,8 +1,8 @@
 """From no cluster to a confirmed, traced order on this machine; what is there already stays as it is."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from kindstack import checks, first_order, images
 from kindstack.cluster import KindCluster
@@ -34,9 +34,11 @@ class StandingUp:
         try:
             async with asyncio.TaskGroup() as group:
                 cluster = group.create_task(self._bring_cluster(exists))
+                # Images are loaded while Kubernetes still starts.
+                nodes = cluster if exists else group.create_task(self._cluster.wait_for_containers())
                 tag = group.create_task(self._bring_images())
-                group.create_task(self._bring_ingress(cluster))
-                group.create_task(self._bring_engine(cluster, tag))
+                group.create_task(self._bring_ingress(nodes, cluster))
+                group.create_task(self._bring_engine(nodes, cluster, tag))
         except BaseExceptionGroup as errors:
             raise _first_of(errors) from None
         await self._prove()
@@ -72,40 +74,56 @@ class StandingUp:
             step.tell(f"images built: {tag}")
         return tag
 
-    async def _bring_ingress(self, cluster: asyncio.Task[None]) -> None:
+    async def _bring_ingress(self, nodes: asyncio.Task[None], cluster: asyncio.Task[None]) -> None:
         manifests = TRAEFIK.read_text()
+        await nodes
+        with self._steps.step("image of Traefik to the nodes") as step:
+            brought = await self._load_others(manifests)
+            step.tell(f"image of Traefik: {_brought(brought)}")
         await cluster
         with self._steps.step("ingress: Traefik") as step:
-            await self._load(manifests, lambda _: True, required=False)
             kubectl = self._cluster.kubectl
             await kubectl.apply(manifests)
             within = f"--timeout={self._settings.deploy_timeout_s}s"
             await kubectl.run("rollout", "status", "deployment/traefik", "--namespace=traefik", within)
-            step.tell("ingress: Traefik is ready on both nodes")
+            step.tell("ingress: Traefik is ready")
 
-    async def _bring_engine(self, cluster: asyncio.Task[None], built: asyncio.Task[str]) -> None:
+    async def _bring_engine(
+        self, nodes: asyncio.Task[None], cluster: asyncio.Task[None], built: asyncio.Task[str]
+    ) -> None:
         rendered = await self._release("none").render()
+        await nodes
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._load_databases(rendered))
+            release = self._release(await built)
+            group.create_task(self._load_ours(release))
         await cluster
-        with self._steps.step("images of PostgreSQL, Valkey and Jaeger to the nodes") as step:
-            brought = await self._load(rendered, lambda image: not _is_ours(image), required=False)
-            step.tell(f"images of PostgreSQL, Valkey and Jaeger: {_brought(brought)}")
-        release = self._release(await built)
-        with self._steps.step("our images to the nodes") as step:
-            required = not release.registry
-            brought = await self._load(await release.render(), _is_ours, required=required)
-            step.tell(f"our images: {_brought(brought)}")
-        if not self._settings.tag:
-            await images.untag(release.tag)
         if await release.is_deployed():
             self._steps.say(f"         ✓ release {release.name} is deployed already, exactly like this")
         else:
             await deploy(release, self._steps)
 
-    async def _load(self, manifests: str, chosen: Callable[[str], bool], *, required: bool) -> int:
+    async def _load_databases(self, manifests: str) -> None:
+        with self._steps.step("images of PostgreSQL, Valkey and Jaeger to the nodes") as step:
+            brought = await self._load_others(manifests)
+            step.tell(f"images of PostgreSQL, Valkey and Jaeger: {_brought(brought)}")
+
+    async def _load_ours(self, release: Release) -> None:
+        with self._steps.step("our images to the nodes") as step:
+            # All to all nodes in one go: they share most of their layers, which are then brought once.
+            nodes = await self._cluster.nodes()
+            wanted = [image for image in images.placements(await release.render()) if _is_ours(image)]
+            brought = await images.load(self._cluster.name, dict.fromkeys(nodes, wanted), required=not release.registry)
+            step.tell(f"our images: {_brought(brought)}")
+        if not self._settings.tag:
+            await images.untag(release.tag)
+
+    async def _load_others(self, manifests: str) -> int:
+        """Bring the images that are not ours to the nodes whose pods use them."""
         nodes, data = await self._cluster.nodes(), self._cluster.data_node
-        placed = {image: bound for image, bound in images.placements(manifests).items() if chosen(image)}
+        placed = {image: bound for image, bound in images.placements(manifests).items() if not _is_ours(image)}
         wanted = {node: [image for image, bound in placed.items() if node == data or not bound] for node in nodes}
-        return await images.load(self._cluster.name, wanted, required=required)
+        return await images.load(self._cluster.name, wanted, required=False)
 
     async def _prove(self) -> None:
         with self._steps.step(f"an order through {self.url}") as step:
@@ -129,4 +147,7 @@ def _brought(number: int) -> str:
 
 def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first error of a group: the others waited for the same, or were stopped because of it."""
-    return errors.exceptions[0]
+    first = errors.exceptions[0]
+    return (
+        _first_of(cast("BaseExceptionGroup[BaseException]", first)) if isinstance(first, BaseExceptionGroup) else first
+    )

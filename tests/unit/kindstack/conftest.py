@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 _PROGRAM = """#!{python}
-import json, pathlib, sys
+import json, os, pathlib, sys, time
 here = pathlib.Path({directory!r})
 text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
 call = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
 with (here / "calls").open("a") as calls:
-    calls.write(json.dumps([call, text]) + "\\n")
-for part, status, out, err in json.loads((here / "answers").read_text()):
+    calls.write(json.dumps([call, text, os.getpid()]) + "\\n")
+for part, status, out, err, delay_s in json.loads((here / "answers").read_text()):
     if part in call:
+        time.sleep(delay_s)
         print(out)
         print(err, file=sys.stderr)
         sys.exit(status)
@@ -28,7 +29,7 @@ class Programs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._answers: list[tuple[str, int, str, str]] = []
+        self._answers: list[tuple[str, int, str, str, float]] = []
         self._write()
 
     def install(self, *names: str) -> None:
@@ -38,20 +39,23 @@ class Programs:
             program.write_text(_PROGRAM.format(python=sys.executable, directory=str(self._directory)))
             program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
-    def answer(self, part: str, out: object = "", *, status: int = 0, err: str = "") -> None:
+    def answer(self, part: str, out: object = "", *, status: int = 0, err: str = "", delay_s: float = 0) -> None:
         """Set what is printed to a call that has `part` in it; an earlier answer goes first."""
         text = out if isinstance(out, str) else json.dumps(out)
-        self._answers.append((part, status, text, err))
+        self._answers.append((part, status, text, err, delay_s))
         self._write()
 
     @property
     def calls(self) -> list[str]:
-        return [call for call, _ in self._told()]
+        return [call for call, _, _ in self._told()]
 
     def stdin_of(self, part: str) -> str:
-        return next(text for call, text in self._told() if part in call)
+        return next(text for call, text, _ in self._told() if part in call)
 
-    def _told(self) -> list[tuple[str, str]]:
+    def is_running(self, part: str) -> bool:
+        return any(Path("/proc", str(pid)).exists() for call, _, pid in self._told() if part in call)
+
+    def _told(self) -> list[tuple[str, str, int]]:
         calls = self._directory / "calls"
         return [tuple(json.loads(line)) for line in calls.read_text().splitlines()] if calls.exists() else []
 

@@ -1,0 +1,102 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from devstack.faults import StackError
+from kindstack.faults import ReleaseBusy
+from kindstack.kubectl import Kubectl
+from kindstack.release import Release, require_files
+
+from .conftest import Programs
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    chart = tmp_path / "chart"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "templates" / "api.yaml").write_text("a")
+    values = tmp_path / "values.yaml"
+    values.write_text("v")
+    return Release(Kubectl("ctx"), "engine", "space", values, None, "1.2", 60, chart)
+
+
+async def test_helm_is_told_where_and_what_and_waits_for_jobs_too(programs: Programs, release: Release) -> None:
+    """The context stands in every call: no other cluster can be meant."""
+    await replace(release, registry="reg.example/team").upgrade()
+    (call,) = programs.calls
+    assert call.startswith(f"helm upgrade --install engine {release.chart} --namespace space --values {release.values}")
+    assert "--set-string image.registry=reg.example/team --set-string image.tag=1.2" in call
+    assert "--kube-context ctx --wait --wait-for-jobs --timeout=60s --labels inputs=" in call
+
+
+@pytest.mark.parametrize("part", ["chart", "values", "tag", "registry"])
+def test_a_change_of_any_input_is_another_release(release: Release, part: str) -> None:
+    """And with none it is the same."""
+    before = release.inputs()
+    assert before == replace(release).inputs()
+    changed = release
+    if part == "chart":
+        (release.chart / "templates" / "api.yaml").write_text("b")
+    elif part == "values":
+        assert release.values
+        release.values.write_text("w")
+    else:
+        changed = replace(release, tag="1.3") if part == "tag" else replace(release, registry="r")
+    assert changed.inputs() != before
+
+
+@pytest.mark.parametrize(
+    ("releases", "workload", "deployed"),
+    [
+        (1, {"readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 3}, True),
+        (0, {"readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 3}, False),
+        (1, {"readyReplicas": 1, "updatedReplicas": 2, "observedGeneration": 3}, False),
+        (1, {"readyReplicas": 2, "updatedReplicas": 1, "observedGeneration": 3}, False),
+        (1, {"readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 2}, False),
+    ],
+)
+async def test_a_release_is_left_alone_when_it_is_the_same_and_ready(
+    programs: Programs, release: Release, releases: int, workload: dict[str, int], *, deployed: bool
+) -> None:
+    """Otherwise Helm is called."""
+    programs.answer("get secrets", {"items": [{}] * releases})
+    document = {"metadata": {"generation": 3}, "spec": {"replicas": 2}, "status": workload}
+    programs.answer("get deployments,statefulsets", {"items": [document]})
+    assert await release.is_deployed() is deployed
+
+
+@pytest.mark.parametrize(("status", "undo"), [("pending-upgrade", "rollback"), ("pending-install", "uninstall")])
+async def test_a_release_that_a_killed_helm_left_locked_is_told_with_the_key(
+    programs: Programs, release: Release, status: str, undo: str
+) -> None:
+    """Helm's own words would be: another operation is in progress."""
+    programs.answer("helm list", [{"name": "engine", "status": status}])
+    with pytest.raises(ReleaseBusy, match=f"is {status}: .*`helm {undo} engine -n space --kube-context ctx`"):
+        await release.require_idle()
+
+
+async def test_an_idle_release_passes(programs: Programs, release: Release) -> None:
+    """Other releases of the namespace are nobody's business."""
+    programs.answer("helm list", [{"name": "other", "status": "pending-upgrade"}])
+    await release.require_idle()
+
+
+async def test_the_tag_that_counts_is_the_last_one_that_was_deployed(programs: Programs, release: Release) -> None:
+    """Not that of an upgrade which failed."""
+    history = [{"revision": 1, "status": "superseded"}, {"revision": 2, "status": "deployed"}]
+    programs.answer("helm history", [*history, {"revision": 3, "status": "failed"}])
+    programs.answer("--revision=2", {"image": {"tag": "dev-abc"}})
+    assert await release.deployed_tag() == "dev-abc"
+
+
+async def test_a_release_that_is_not_there_has_no_tag(programs: Programs, release: Release) -> None:
+    """As at the first deployment."""
+    programs.answer("helm history", status=1, err="Error: release: not found")
+    assert await release.deployed_tag() is None
+
+
+def test_a_values_file_that_is_missing_is_named(release: Release) -> None:
+    """Before anything is changed."""
+    with pytest.raises(StackError, match=r"^VALUES=/none/at/all cannot be read"):
+        require_files(replace(release, values=Path("/none/at/all")))
