@@ -97,9 +97,12 @@ version:  ## Give packages, images and chart a new version (VERSION=0.6.0)
 	sed -i 's/^__version__ = .*/__version__ = "$(VERSION)"/' $(wildcard $(PACKAGES:%=%/src/*/__init__.py)) && \
 	sed -i 's/^\(version\|appVersion\): .*/\1: $(VERSION)/' $(wildcard deploy/helm/*/Chart.yaml)
 
-.PHONY: kind-up deploy kind-down
+.PHONY: kind-up kind-test deploy kind-down
 kind-up: install  ## Kubernetes on this machine (kind): cluster, images, ingress, system, and an order that proves it
 	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack up
+
+kind-test: install  ## Test the release on the kind cluster under load, in 20 minutes (what `make kind-up` makes is made first)
+	@exec $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 deploy: install  ## Deploy the chart to the cluster of kubectl's context (REGISTRY=…, TAG=…, VALUES=file, NAMESPACE=…, RELEASE=…)
 	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack deploy

@@ -12,6 +12,7 @@ from typing import Any
 from cluster.commands import CommandFailed, run
 from support.waiting import eventually
 
+_LOOK_EVERY_S = 1.0
 _FORWARDED_WITHIN_S = 20.0
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 # A container's first process, as its node sees it: the one that is number 1 in its own namespace.
@@ -57,16 +58,17 @@ class Pod:
 
 
 class Kubernetes:
-    """A namespace; `context` is one of kubectl's contexts."""
+    """A namespace; `context` is one of kubectl's contexts, `label` tells the components of what runs there."""
 
-    def __init__(self, context: str, namespace: str) -> None:
+    def __init__(self, context: str, namespace: str, label: str = "app.kubernetes.io/component") -> None:
         self.context = context
         self.namespace = namespace
+        self._label = label
 
-    async def kubectl(self, *args: str, within_s: float = 120, said: str = "") -> str:
+    async def kubectl(self, *args: str, within_s: float = 120) -> str:
         """Run kubectl in the namespace. Raises CommandFailed."""
-        argv = ("kubectl", "--context", self.context, "--namespace", self.namespace, *args)
-        return await run(*argv, within_s=within_s, said=said)
+        where = ("--context", self.context, "--namespace", self.namespace)
+        return await run("kubectl", *where, *args, within_s=within_s)
 
     async def get(self, *args: str) -> Document:
         """Return what `kubectl get` shows, as an object. Raises CommandFailed."""
@@ -74,7 +76,7 @@ class Kubernetes:
 
     async def pods(self, component: str) -> list[Pod]:
         """Return the pods of a component, those that are being stopped included."""
-        found = await self.get("pods", "--selector", f"app.kubernetes.io/component={component}")
+        found = await self.get("pods", "--selector", f"{self._label}={component}")
         return [Pod.of(each) for each in found["items"]]
 
     async def ready_pods(self, component: str, count: int, within_s: float = 120) -> list[Pod]:
@@ -83,7 +85,7 @@ class Kubernetes:
         async def look() -> list[Pod] | None:
             pods = await self.pods(component)
             steady = len(pods) == count and all(pod.ready and not pod.stopping for pod in pods)
-            return pods if steady else await asyncio.sleep(0.5)
+            return pods if steady else await asyncio.sleep(_LOOK_EVERY_S)
 
         if count == 0:
             await eventually(lambda: self._is_gone(component), within_s)
@@ -91,7 +93,7 @@ class Kubernetes:
         return await eventually(look, within_s)
 
     async def _is_gone(self, component: str) -> bool:
-        return not await self.pods(component) or bool(await asyncio.sleep(0.5))
+        return not await self.pods(component) or bool(await asyncio.sleep(_LOOK_EVERY_S))
 
     async def scale(self, component: str, replicas: int) -> None:
         """Scale a Deployment as a person would, and wait until it is so."""
@@ -101,7 +103,7 @@ class Kubernetes:
 
     async def deployment(self, component: str) -> str:
         """Return the name of a component's Deployment."""
-        found = await self.get("deployments", "--selector", f"app.kubernetes.io/component={component}")
+        found = await self.get("deployments", "--selector", f"{self._label}={component}")
         return str(found["items"][0]["metadata"]["name"])
 
     @asynccontextmanager

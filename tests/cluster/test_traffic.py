@@ -71,7 +71,7 @@ async def test_an_accepted_order_is_on_the_list_with_its_key() -> None:
     [
         (answer(b"502 Bad Gateway", b"<html>"), 502, "JSON"),
         (answer(b"503 Service Unavailable", b'{"code": "unavailable"}'), 503, "unavailable"),
-        (answer(b"200 OK", _ORDER), 200, "orderId"),
+        (answer(b"200 OK", _ORDER), 200, "200"),
         (b"", 0, "Disconnected"),
     ],
 )

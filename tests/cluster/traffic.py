@@ -143,13 +143,20 @@ class Traffic:
             raise Unserved from error
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         if status != expected or not isinstance(document, dict):
-            self._failed(began, f"{method} {path}", f"{status} {document}", status)
+            self._failed(began, f"{method} {path}", f"{status} {_brief(document)}", status)
             raise Unserved
         return document
 
     def _failed(self, began: float, request: str, reason: str, status: int) -> None:
         took = f"after {time.monotonic() - began:.3f} s"
         self.failures.append(Failure(datetime.now(UTC), request, f"{reason} {took}", status))
+
+
+def _brief(document: object) -> object:
+    """Return of a problem document what tells it from others."""
+    return (
+        {name: document.get(name) for name in ("code", "detail", "traceId")} if isinstance(document, dict) else document
+    )
 
 
 @asynccontextmanager

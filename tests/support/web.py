@@ -14,13 +14,14 @@ class Said:
     url: str = ""
     status: int = 200
     body: bytes | Callable[[bytes], bytes] = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, bytes]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         asked = await request.read()
         self.requests.append((str(request.rel_url), asked))
         body = self.body if isinstance(self.body, bytes) else self.body(asked)
-        return web.Response(status=self.status, body=body)
+        return web.Response(status=self.status, body=body, headers=self.headers)
 
 
 @asynccontextmanager

@@ -1,0 +1,29 @@
+"""The release that the tests of `make kind-test` share; where there is none, it is made once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.deployed import Deployed
+from kindstack.settings import KindSettings
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Deployed:
+    """Bring cluster and release up to this checkout, as `make kind-up` does; what is there already stays."""
+    environ = {**os.environ, "PYTHONPATH": str(_ROOT / "deploy" / "kind")}
+    subprocess.run([sys.executable, "-m", "kindstack", "up"], cwd=_ROOT, env=environ, check=True)
+    return Deployed(KindSettings())
+
+
+@pytest.fixture(scope="session")
+def new_name() -> Callable[[str], str]:
+    """Name drills so that their orders are told apart from those of earlier runs."""
+    run = os.urandom(3).hex()
+    return lambda drill: f"{drill}-{run}"
