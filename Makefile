@@ -15,7 +15,7 @@ TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' libs/common/src/engine_co
 IMAGE = $(if $(REGISTRY),$(REGISTRY)/)order-engine-
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo audit clean test simulate chaos hostile lint format bench golden docs lock images push version
+.PHONY: help install up demo audit reconcile clean test simulate chaos hostile lint format bench golden docs lock images push version
 
 help:  ## Show every verb
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ demo: install  ## Show the whole system at work in a minute, on free ports, and 
 
 audit: install  ## Compare the running system's orders with the chain's ledger (SETTLED=1: and none may be unfinished)
 	@exec $(BIN)/python -m devstack audit $(if $(SETTLED),--settled)
+
+reconcile: install  ## After a restore: what the ledger makes of unfinished orders (APPLY=1: and end them by it)
+	@exec $(BIN)/python -m devstack reconcile $(if $(APPLY),--apply)
 
 clean: install  ## Remove the data and logs of `make up`
 	@exec $(BIN)/python -m devstack clean

@@ -1,4 +1,4 @@
-"""The commands: `python -m devstack up | demo | audit | clean`."""
+"""The commands: `python -m devstack up | demo | audit | reconcile | clean`."""
 
 import asyncio
 import os
@@ -56,6 +56,19 @@ def audit(
         _say(line)
     if not verdict.clean or (settled and verdict.unfinished):
         raise typer.Exit(1)
+
+
+@app.command()
+def reconcile(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it, instead of only saying what would be done.")] = False,
+) -> None:
+    """End the unfinished orders of a restored database by what the chain's ledger says of them."""
+    from devstack import reconciliation
+    from devstack.audit import addresses
+
+    found = asyncio.run(reconciliation.reconcile(*addresses(load_or_exit(StackSettings)), apply=apply))
+    for line in reconciliation.report(found, applied=apply):
+        _say(line)
 
 
 @app.command()

@@ -10,7 +10,8 @@ StackError
 ├── OrderRefused      the api did not take an order of the demo
 ├── StackNotFound     a command needs a running stack and there is none
 ├── DatabaseUnreadable   the audit cannot read the orders
-└── LedgerUnreadable     the audit cannot read the ledger
+├── LedgerUnreadable     the audit cannot read the ledger
+└── WorkersRunning       orders of a restored database cannot be ended while somebody executes them
 """
 
 import errno
@@ -59,6 +60,10 @@ class DatabaseUnreadable(StackError):
 
 class LedgerUnreadable(StackError):
     """The mock DEX gave no ledger, or something that is none."""
+
+
+class WorkersRunning(StackError):
+    """Workers execute the orders that are to be ended."""
 
 
 def explain(error: OSError) -> str:

@@ -8,9 +8,13 @@ from uuid import UUID
 import aiohttp
 
 from devstack.faults import LedgerUnreadable
+from engine_common.errors import SlippageExceeded, SwapFailed, SwapRejected
+from engine_common.store import restoration
 from engine_common.store.audit import Landing
 
 _PAGE = 1000
+# The contract of the ledger names them: docs/contracts.md.
+_OUTCOMES = {None: restoration.CONFIRMED, 6000: SwapFailed.code, 6001: SlippageExceeded.code}
 
 
 class Ledger:
@@ -26,13 +30,25 @@ class Ledger:
 
         Raises LedgerUnreadable.
         """
+        async for rows in self._rows():
+            yield [_landing(row) for row in rows]
+
+    async def swaps(self) -> AsyncGenerator[list[restoration.Landing]]:
+        """Yield the same with everything that a restored database may lack.
+
+        Raises LedgerUnreadable.
+        """
+        async for rows in self._rows():
+            yield [_swap(row) for row in rows]
+
+    async def _rows(self) -> AsyncGenerator[list[Mapping[str, Any]]]:
         more = True
         while more:
             page = await self._page()
             rows: list[Mapping[str, Any]] = page["data"]
             if rows:
                 self._cursor = str(rows[-1]["cursor"])
-                yield [_landing(row) for row in rows]
+                yield rows
             more = page["nextCursor"] is not None and bool(rows)
 
     async def _page(self) -> Mapping[str, Any]:
@@ -47,7 +63,23 @@ class Ledger:
 
 
 def _landing(row: Mapping[str, Any]) -> Landing:
-    order_id = None
+    return Landing(_order_id(row), str(row["signature"]), row["error"] is None)
+
+
+def _swap(row: Mapping[str, Any]) -> restoration.Landing:
+    return restoration.Landing(
+        order_id=_order_id(row),
+        attempt=int(row["attempt"]),
+        signature=str(row["signature"]),
+        outcome=_OUTCOMES.get(row["error"], SwapRejected.code),
+        venue=str(row["venue"]),
+        pool=str(row["pool"]),
+        minimum_out=int(row["minimumOut"]),
+        amount_out=None if row["amountOut"] is None else int(row["amountOut"]),
+    )
+
+
+def _order_id(row: Mapping[str, Any]) -> UUID | None:
     with contextlib.suppress(ValueError, TypeError, AttributeError):
-        order_id = UUID(row["orderId"])
-    return Landing(order_id, str(row["signature"]), row["error"] is None)
+        return UUID(row["orderId"])
+    return None

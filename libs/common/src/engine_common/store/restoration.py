@@ -1,0 +1,233 @@
+"""Ends the orders that a restored database still calls unfinished, each by what the chain's ledger says of it.
+
+A database restored to an earlier moment does not know what was sent since then: executed again, its orders would be
+swapped twice. So none of them is executed any more.
+"""
+
+from collections.abc import AsyncIterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg.rows import class_row
+
+from engine_common.errors import EngineError, TransactionExpired
+from engine_common.store.pool import Connection
+from engine_common.tokens import TOKENS, execution_price, to_display
+from engine_common.transitions import Status
+
+CONFIRMED = "confirmed"  # the outcome of an attempt that landed successfully
+
+_SHOWN = 100  # swaps of unknown orders that are listed; all are counted
+_PAGE = 500
+# Above the lease of any worker that could still be alive.
+_COUNT_LIVING = "SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '30 seconds'"
+
+_MAKE_TABLE = """
+CREATE TEMPORARY TABLE landings (
+    number bigint GENERATED ALWAYS AS IDENTITY, order_id uuid, attempt int NOT NULL, signature text NOT NULL,
+    outcome text NOT NULL, venue text NOT NULL, pool text NOT NULL, minimum_out bigint NOT NULL, amount_out bigint)
+"""
+_COPY = "COPY landings (order_id, attempt, signature, outcome, venue, pool, minimum_out, amount_out) FROM STDIN"
+_INDEX = "CREATE INDEX ON landings (order_id)"
+_ANALYSE = "ANALYZE landings"
+
+# A pending order of which nothing landed was never under way: it goes on waiting for its owner's word.
+_READ_UNFINISHED = """
+SELECT o.id, o.version, o.status, o.token_in, o.token_out, o.amount_in, o.attempt,
+       swapped.attempt AS landed_attempt, swapped.signature, swapped.amount_out, swapped.minimum_out, swapped.venue,
+       swapped.pool, failed.outcome AS failure
+FROM orders o
+LEFT JOIN LATERAL (SELECT * FROM landings l WHERE l.order_id = o.id AND l.outcome = 'confirmed'
+                   ORDER BY l.number LIMIT 1) swapped ON true
+LEFT JOIN LATERAL (SELECT * FROM landings l WHERE l.order_id = o.id AND l.outcome <> 'confirmed'
+                   ORDER BY l.number DESC LIMIT 1) failed ON true
+WHERE o.finished_at IS NULL AND o.id > %(after)s
+  AND (o.queued_at IS NOT NULL OR swapped.signature IS NOT NULL OR failed.outcome IS NOT NULL)
+ORDER BY o.id LIMIT %(limit)s FOR NO KEY UPDATE OF o
+"""
+
+_END = """
+WITH input AS (
+    SELECT * FROM json_to_recordset(%(endings)s::json) AS t(
+        id uuid, version int, source text, target text, attempt int, signature text, amount_out bigint,
+        minimum_out bigint, venue text, pool text, error_code text, error_reason text, data json)
+), ended AS (
+    UPDATE orders o SET
+        status = i.target,
+        version = o.version + 1,
+        attempt = i.attempt,
+        venue = coalesce(i.venue, o.venue),
+        pool = coalesce(i.pool, o.pool),
+        routing = CASE WHEN i.signature IS NULL OR i.attempt = o.attempt THEN o.routing END,
+        tx_hash = coalesce(i.signature, o.tx_hash),
+        amount_out = i.amount_out,
+        min_amount_out = coalesce(o.min_amount_out, i.minimum_out),
+        error_code = i.error_code,
+        error_reason = i.error_reason,
+        worker_id = NULL,
+        lease_epoch = o.lease_epoch + 1,
+        not_before = NULL,
+        state_since = clock_timestamp(),
+        queued_at = CASE WHEN i.target = 'confirmed' THEN coalesce(o.queued_at, clock_timestamp()) ELSE o.queued_at END,
+        finished_at = clock_timestamp(),
+        updated_at = clock_timestamp()
+    FROM input i WHERE o.id = i.id AND o.version = i.version
+    RETURNING o.id, o.version, o.attempt, o.updated_at, i.source, i.target, i.data
+), written AS (
+    INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
+    SELECT id, version, 'status', target, source, attempt, updated_at, data FROM ended
+), landed AS (
+    -- Without the signed bytes, which nobody has any more and nobody sends again.
+    INSERT INTO attempts AS a (order_id, attempt, signature, outcome, reason, ended_at)
+    SELECT l.order_id, l.attempt, l.signature, l.outcome, 'read from the ledger after a restore', e.updated_at
+    FROM landings l JOIN ended e ON e.id = l.order_id
+    ON CONFLICT (order_id, attempt) DO UPDATE
+        SET outcome = excluded.outcome, reason = excluded.reason, ended_at = excluded.ended_at
+        WHERE a.outcome IS NULL AND a.signature = excluded.signature
+), expired AS (
+    UPDATE attempts a SET outcome = %(expired)s, reason = 'not in the ledger after a restore', ended_at = e.updated_at
+    FROM ended e
+    WHERE a.order_id = e.id AND a.outcome IS NULL
+      AND NOT EXISTS (SELECT FROM landings l WHERE l.signature = a.signature)
+)
+SELECT count(*) FROM ended
+"""
+
+_READ_UNKNOWN = """
+SELECT l.order_id, l.signature, count(*) OVER () AS total
+FROM landings l LEFT JOIN orders o ON o.id = l.order_id
+WHERE o.id IS NULL AND l.outcome = 'confirmed' ORDER BY l.number LIMIT %(shown)s
+"""
+
+
+class WorkersAlive(EngineError):
+    """A worker's heart beats in this database: whatever is read from the ledger may be old by the time it is used."""
+
+
+class Landing(NamedTuple):
+    """A transaction of the ledger; `outcome` is the one of its attempt, amounts are base units."""
+
+    order_id: UUID | None
+    attempt: int
+    signature: str
+    outcome: str
+    venue: str
+    pool: str
+    minimum_out: int
+    amount_out: int | None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an order ended that the restored database called unfinished."""
+
+    order_id: UUID
+    source: Status
+    target: Status
+    signature: str | None
+
+
+@dataclass(frozen=True)
+class UnknownSwap:
+    """A successful landing of an order that the restored database does not have; `total` counts all of them."""
+
+    order_id: UUID | None
+    signature: str
+    total: int
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What became of the unfinished orders, and the first hundred swaps whose orders are gone."""
+
+    endings: Sequence[Ending]
+    unknown: Sequence[UnknownSwap]
+
+
+@dataclass
+class _Unfinished:
+    id: UUID
+    version: int
+    status: str
+    token_in: str
+    token_out: str
+    amount_in: int
+    attempt: int
+    landed_attempt: int | None
+    signature: str | None
+    amount_out: int | None
+    minimum_out: int | None
+    venue: str | None
+    pool: str | None
+    failure: str | None
+
+
+async def reconcile(connection: Connection, ledger: AsyncIterable[Sequence[Landing]], *, apply: bool) -> Reconciliation:
+    """End every order under way by the ledger, in one transaction: confirmed if swapped, else failed or cancelled.
+
+    Whatever was sent must have been decided: no worker may have run for as long as a transaction is valid. Without
+    `apply` the transaction is rolled back. The connection's session must be its own: it keeps a temporary table.
+
+    Raises WorkersAlive.
+    """
+    rows = await (await connection.execute(_COUNT_LIVING)).fetchall()
+    if rows[0][0]:
+        raise WorkersAlive(f"{rows[0][0]} workers showed signs of life in the last 30 s: stop them first")
+    await connection.execute(_MAKE_TABLE)
+    async for page in ledger:
+        async with connection.cursor().copy(_COPY) as copy:
+            for landing in page:
+                await copy.write_row(landing)
+    await connection.execute(_INDEX)
+    await connection.execute(_ANALYSE)
+    endings: list[Ending] = []
+    async with connection.transaction(force_rollback=not apply):
+        after = UUID(int=0)
+        while unfinished := await _read_unfinished(connection, after):
+            ends = [_end(order) for order in unfinished]
+            text = orjson.dumps(ends).decode()
+            await connection.execute(_END, {"endings": text, "expired": TransactionExpired.code})
+            endings += [Ending(end["id"], end["source"], end["target"], end.get("signature")) for end in ends]
+            after = unfinished[-1].id
+    async with connection.cursor(row_factory=class_row(UnknownSwap)) as cursor:
+        await cursor.execute(_READ_UNKNOWN, {"shown": _SHOWN})
+        return Reconciliation(endings, await cursor.fetchall())
+
+
+async def _read_unfinished(connection: Connection, after: UUID) -> list[_Unfinished]:
+    async with connection.cursor(row_factory=class_row(_Unfinished)) as cursor:
+        await cursor.execute(_READ_UNFINISHED, {"after": after, "limit": _PAGE})
+        return await cursor.fetchall()
+
+
+def _end(order: _Unfinished) -> dict[str, Any]:
+    """Return the row of an order's end; it is confirmed, failed if it had been sent, cancelled otherwise."""
+    common = {"id": order.id, "version": order.version, "source": Status(order.status)}
+    if order.signature is not None and order.amount_out is not None:
+        token_in, token_out = TOKENS[order.token_in], TOKENS[order.token_out]
+        data = {
+            "txHash": order.signature,
+            "executionPrice": execution_price(order.amount_in, token_in, order.amount_out, token_out),
+            "amountOut": to_display(order.amount_out, token_out),
+        }
+        return common | {
+            "target": Status.CONFIRMED,
+            "attempt": order.landed_attempt,
+            "signature": order.signature,
+            "amount_out": order.amount_out,
+            "minimum_out": order.minimum_out,
+            "venue": order.venue,
+            "pool": order.pool,
+            "data": data | {"restored": True},
+        }
+    reason = "the database was restored to an earlier moment, and nothing of this order was swapped"
+    code = (order.failure or TransactionExpired.code) if order.status == Status.SUBMITTED else None
+    return common | {
+        "target": Status.FAILED if code else Status.CANCELLED,
+        "attempt": order.attempt,
+        "error_code": code,
+        "error_reason": reason,
+        "data": ({"errorCode": code} if code else {}) | {"errorReason": reason, "restored": True},
+    }

@@ -1,0 +1,52 @@
+"""`make reconcile`: after a restore, unfinished orders end by what the chain's ledger says of them."""
+
+from collections import Counter
+
+import aiohttp
+import psycopg
+from psycopg import AsyncConnection
+
+from devstack.faults import DatabaseUnreadable, WorkersRunning
+from devstack.ledger import Ledger
+from engine_common.store import restoration
+from engine_common.store.restoration import Reconciliation, WorkersAlive
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_SHOWN = 100
+
+
+async def reconcile(database_url: str, dex_url: str, *, apply: bool) -> Reconciliation:
+    """End the unfinished orders in PostgreSQL by the ledger of the DEX; without `apply` only find out how.
+
+    Raises DatabaseUnreadable, LedgerUnreadable and WorkersRunning.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection,
+        ):
+            return await restoration.reconcile(connection, Ledger(session, dex_url).swaps(), apply=apply)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreadable(f"PostgreSQL cannot be used: {str(error).strip()}") from error
+    except psycopg.errors.UndefinedTable as error:
+        raise DatabaseUnreadable("The database holds no orders: it was never migrated.") from error
+    except WorkersAlive as error:
+        raise WorkersRunning(f"{error}, and wait until what they have sent is decided.") from error
+
+
+def report(found: Reconciliation, *, applied: bool) -> list[str]:
+    """Return the lines that tell a person how the orders ended, or would end."""
+    lines = [
+        f"order {each.order_id}: {each.source} -> {each.target}" + (f", {each.signature}" if each.signature else "")
+        for each in found.endings[:_SHOWN]
+    ]
+    if (left := len(found.endings) - _SHOWN) > 0:
+        lines.append(f"… and {left} more orders")
+    lines += [f"swapped, but not in the database: order {each.order_id}, {each.signature}" for each in found.unknown]
+    unknown = found.unknown[0].total if found.unknown else 0
+    if (left := unknown - len(found.unknown)) > 0:
+        lines.append(f"swapped, but not in the database: … and {left} more")
+    ends = Counter(each.target.value for each in found.endings)
+    counts = ", ".join(f"{status} {ends[status]}" for status in ("confirmed", "failed", "cancelled"))
+    said = "ended" if applied else "would end (APPLY=1 does it)"
+    return [*lines, f"unfinished orders {said}: {counts}; swaps of orders that are gone: {unknown}"]

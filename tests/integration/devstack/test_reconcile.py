@@ -1,0 +1,200 @@
+"""After a restore to an earlier moment the chain decides what became of the orders that were under way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from psycopg.rows import dict_row
+from typer.testing import CliRunner
+
+from devstack.audit import audit
+from devstack.cli import app
+from devstack.faults import WorkersRunning
+from devstack.reconciliation import reconcile, report
+
+Row = dict[str, Any]
+
+
+class Chain:
+    """A ledger of the test's own."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def land(self, order_id: UUID, signature: str, *, attempt: int = 1, error: int | None = None) -> None:
+        row = {"cursor": str(len(self.rows) + 1), "signature": signature, "error": error, "orderId": str(order_id)}
+        amount = None if error else "222913001"
+        swap = {"attempt": attempt, "venue": "meteora", "pool": "8sLb", "minimumOut": "221798437", "amountOut": amount}
+        self.rows.append(row | swap)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        rows = self.rows[int(request.query.get("after", "0")) :]
+        return web.json_response({"data": rows, "nextCursor": None})
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+@pytest.fixture
+async def dex_url(chain: Chain) -> AsyncIterator[str]:
+    application = web.Application()
+    application.router.add_get("/ledger", chain.answer)
+    async with TestServer(application) as server:
+        yield str(server.make_url("/"))
+
+
+def store(database_url: str, status: str, *signatures: str, attempt: int = 1) -> UUID:
+    """Store an order as a backup would hold it, with the signatures of its attempts."""
+    order_id = uuid4()
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO orders (id, fingerprint, type, token_in, token_out, amount_in, slippage_bps, user_wallet, "
+            "status, version, attempt, traceparent, tx_hash, queued_at, worker_id, lease_epoch) "
+            "VALUES (%s, '', 'MARKET', 'SOL', 'USDC', 1500000000, 50, 'w', %s, 4, %s, '', %s, %s, %s, 1)",
+            (
+                order_id,
+                status,
+                attempt,
+                signatures[-1] if signatures else None,
+                None if status == "pending" else "now",
+                uuid4(),
+            ),
+        )
+        for number, signature in enumerate(signatures, start=1):
+            connection.execute(
+                "INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, "
+                "floor) VALUES (%s, %s, %s, '', 1, 1)",
+                (order_id, number, signature),
+            )
+    return order_id
+
+
+def read(database_url: str, statement: str, *parameters: object) -> list[Row]:
+    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+        return connection.execute(statement, parameters).fetchall()  # pyright: ignore[reportArgumentType]
+
+
+def order(database_url: str, order_id: UUID) -> Row:
+    return read(database_url, "SELECT * FROM orders WHERE id = %s", order_id)[0]
+
+
+@pytest.mark.parametrize("status", ["pending", "queued", "routing", "building", "submitted"])
+async def test_an_order_that_was_swapped_since_is_confirmed_as_it_was(
+    chain: Chain, dex_url: str, database_url: str, status: str
+) -> None:
+    """With the amounts of the chain, an event, and the attempt, so that an audit finds nothing to complain of."""
+    known = ("s1",) if status == "submitted" else ()
+    order_id = store(database_url, status, *known)
+    chain.land(order_id, "s1", error=6000)
+    chain.land(order_id, "s2", attempt=2)
+    await reconcile(database_url, dex_url, apply=True)
+    found = order(database_url, order_id)
+    assert (found["status"], found["tx_hash"], found["attempt"]) == ("confirmed", "s2", 2)
+    assert (found["amount_out"], found["venue"], found["pool"]) == (222913001, "meteora", "8sLb")
+    assert (found["worker_id"], found["lease_epoch"]) == (None, 2)
+    (event,) = read(database_url, "SELECT * FROM order_events WHERE order_id = %s", order_id)
+    assert (event["seq"], event["status"], event["previous_status"], event["attempt"]) == (5, "confirmed", status, 2)
+    assert event["data"] == {
+        "txHash": "s2",
+        "executionPrice": "148.608667333",
+        "amountOut": "222.913001",
+        "restored": True,
+    }
+    attempts = read(database_url, "SELECT attempt, signature, outcome FROM attempts ORDER BY attempt")
+    assert [tuple(each.values()) for each in attempts] == [(1, "s1", "swap_failed"), (2, "s2", "confirmed")]
+    assert (await audit(database_url, dex_url)).clean
+
+
+async def test_an_order_that_was_not_swapped_is_never_executed_again(
+    chain: Chain, dex_url: str, database_url: str
+) -> None:
+    """Its client may have been told of its end already; what was submitted has failed, the rest is cancelled."""
+    queued, building = store(database_url, "queued"), store(database_url, "building", attempt=2)
+    chain.land(building, "b1", error=6001)
+    expired, refused = store(database_url, "submitted", "e1"), store(database_url, "submitted", "r1")
+    chain.land(refused, "r1", error=6001)
+    waiting = store(database_url, "pending")
+    await reconcile(database_url, dex_url, apply=True)
+    ends = {each: order(database_url, each) for each in (queued, building, expired, refused, waiting)}
+    assert [(found["status"], found["error_code"]) for found in ends.values()] == [
+        ("cancelled", None),
+        ("cancelled", None),
+        ("failed", "transaction_expired"),
+        ("failed", "slippage_exceeded"),
+        ("pending", None),
+    ]
+    attempts = read(database_url, "SELECT signature, outcome FROM attempts ORDER BY signature")
+    assert [tuple(each.values()) for each in attempts] == [
+        ("b1", "slippage_exceeded"),
+        ("e1", "transaction_expired"),
+        ("r1", "slippage_exceeded"),
+    ]
+    assert (await audit(database_url, dex_url)).clean
+
+
+async def test_swaps_of_orders_that_are_gone_are_named(chain: Chain, dex_url: str, database_url: str) -> None:
+    """They were accepted after the moment that was restored: only people can say what becomes of them."""
+    gone = uuid4()
+    chain.land(gone, "g1")
+    chain.land(uuid4(), "g2", error=6000)
+    found = await reconcile(database_url, dex_url, apply=True)
+    assert report(found, applied=True) == [
+        f"swapped, but not in the database: order {gone}, g1",
+        "unfinished orders ended: confirmed 0, failed 0, cancelled 0; swaps of orders that are gone: 1",
+    ]
+
+
+async def test_many_orders_are_ended_in_pages(chain: Chain, dex_url: str, database_url: str) -> None:
+    orders = [uuid4() for _ in range(1201)]
+    with psycopg.connect(database_url) as connection:
+        connection.cursor().executemany(
+            "INSERT INTO orders (id, fingerprint, type, token_in, token_out, amount_in, slippage_bps, user_wallet, "
+            "status, version, traceparent, queued_at) "
+            "VALUES (%s, '', 'MARKET', 'SOL', 'USDC', 1500000000, 50, 'w', 'queued', 1, '', now())",
+            [(each,) for each in orders],
+        )
+    for number, each in enumerate(orders[::2]):
+        chain.land(each, f"s{number}")
+    found = await reconcile(database_url, dex_url, apply=True)
+    assert report(found, applied=True)[-2:] == [
+        "… and 1101 more orders",
+        "unfinished orders ended: confirmed 601, failed 0, cancelled 600; swaps of orders that are gone: 0",
+    ]
+    verdict = await audit(database_url, dex_url)
+    assert verdict.clean
+    assert verdict.unfinished == 0
+
+
+async def test_nothing_changes_before_it_is_asked_for(chain: Chain, dex_url: str, database_url: str) -> None:
+    """The command says what it would do; with `--apply` it does so, and a second time there is nothing to do."""
+    order_id = store(database_url, "routing")
+    chain.land(order_id, "s1")
+    environment = {"DATABASE_URL": database_url, "DEX_URL": dex_url}
+
+    async def command(*options: str) -> str:
+        return (await asyncio.to_thread(CliRunner(env=environment).invoke, app, ["reconcile", *options])).output
+
+    line = f"order {order_id}: routing -> confirmed, s1\nunfinished orders "
+    counts = "confirmed 1, failed 0, cancelled 0; swaps of orders that are gone: 0\n"
+    assert await command() == f"{line}would end (APPLY=1 does it): {counts}"
+    assert order(database_url, order_id)["status"] == "routing"
+    assert await command("--apply") == f"{line}ended: {counts}"
+    assert order(database_url, order_id)["status"] == "confirmed"
+    assert (await command("--apply")).startswith("unfinished orders ended: confirmed 0, ")
+
+
+async def test_orders_are_not_ended_under_a_living_worker(dex_url: str, database_url: str) -> None:
+    """It could send after the ledger was read."""
+    order_id = store(database_url, "routing")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO workers (id, host) VALUES (%s, 'h')", (uuid4(),))
+    with pytest.raises(WorkersRunning, match="1 workers showed signs of life in the last 30 s: stop them first"):
+        await reconcile(database_url, dex_url, apply=True)
+    assert order(database_url, order_id)["status"] == "routing"
