@@ -1,4 +1,4 @@
-"""The commands: `python -m benchmarks throughput | acceptance | settle | idle | burst | all`."""
+"""The commands: `python -m benchmarks throughput | acceptance | settle | idle | burst | storage | all`."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ from websockets.exceptions import WebSocketException
 from benchmarks import database, tuning
 from benchmarks.processes import Processes
 from benchmarks.report import RESULTS, Report
-from benchmarks.scenarios import acceptance, burst, idle, settle, throughput
+from benchmarks.scenarios import acceptance, burst, idle, settle, storage, throughput
 from benchmarks.session import Session
 from benchmarks.system import System, SystemFault, running, started
 from benchmarks.tuning import tuned
@@ -94,6 +94,12 @@ def measure_burst(context: typer.Context, orders: Annotated[int, typer.Option(mi
     _run_all(context.obj, [(partial(burst.measure, orders=orders), tuning.DEFAULT)])
 
 
+@app.command("storage")
+def measure_storage(context: typer.Context, orders: Annotated[int, typer.Option(min=1, max=50_000)] = 3_000) -> None:
+    """Disk, log and commits that PostgreSQL needs for an order, with an instant DEX."""
+    _run_all(context.obj, [(partial(storage.measure, orders=orders), tuning.INSTANT)])
+
+
 @app.command("all")
 def measure_all(context: typer.Context) -> None:
     """Every scenario with its defaults, each on a stack of its own."""
@@ -105,6 +111,7 @@ def measure_all(context: typer.Context) -> None:
             (partial(acceptance.measure, orders=6_000), tuning.INSTANT),
             (partial(settle.measure, orders=1_000), tuning.DEFAULT),
             (partial(burst.measure, orders=20_000), tuning.DEFAULT),
+            (partial(storage.measure, orders=3_000), tuning.INSTANT),
         ],
     )
 

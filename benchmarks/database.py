@@ -35,6 +35,13 @@ _READ_ROUTING_TIMES = """
 SELECT order_id, at FROM order_events WHERE order_id = ANY(%(ids)s::uuid[]) AND type = 'status' AND status = 'routing'
 """
 
+_READ_FOOTPRINT = """
+SELECT (SELECT json_object_agg(name, pg_total_relation_size(name::regclass))
+        FROM unnest(ARRAY['orders', 'order_events', 'attempts']) name),
+       (SELECT wal_bytes::float FROM pg_stat_wal),
+       (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database())
+"""
+
 _OPTIONS = "-c statement_timeout=60000 -c enable_seqscan=off -c jit=off"
 # Ids are ordered by the time of their making, their commits nearly so: how far the two may be apart.
 _DISORDER_S = 5.0
@@ -55,6 +62,15 @@ class Comparison:
     def lost(self) -> int:
         """Orders that are not there, or got stuck on their way."""
         return self.missing + self.unfinished
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the orders take on disk, by table with its indexes, and what the server has written and committed so far."""
+
+    tables: Mapping[str, int]
+    wal_bytes: float
+    commits: int
 
 
 class Database:
@@ -99,6 +115,14 @@ class Database:
             examples=[each for row in rows for each in row[4] or ()],
             last_finished_at=max(finished, default=0.0),
         )
+
+    async def footprint(self) -> Footprint:
+        """Read how large everything is, in bytes. The log and the commits are the whole server's."""
+        return Footprint(*(await (await self._connection.execute(_READ_FOOTPRINT)).fetchall())[0])
+
+    async def checkpoint(self) -> None:
+        """Have the server write everything to its tables. Needs a superuser."""
+        await self._connection.execute("CHECKPOINT")
 
     async def routing_times(self, ids: Sequence[bytes]) -> dict[bytes, float]:
         """Return when each order began to be routed, in seconds since 1970."""

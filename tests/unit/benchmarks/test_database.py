@@ -99,3 +99,13 @@ def test_ids_tell_when_they_were_made() -> None:
     """UUIDv7 begins with the time in milliseconds."""
     assert made_at(new_id()) == pytest.approx(time.time(), abs=5)
     assert made_at(first_id_at(1_700_000_000.123)) == pytest.approx(1_700_000_000.123)
+
+
+async def test_the_footprint_is_that_of_the_tables_with_their_indexes(database: Database, pool: Pool) -> None:
+    before = await database.footprint()
+    async with pool.connection() as connection:
+        await insert_rows(connection, [Status.CONFIRMED] * 50)
+    after = await database.footprint()
+    assert set(after.tables) == {"orders", "order_events", "attempts"}
+    assert after.tables["orders"] > before.tables["orders"] > 0
+    assert after.wal_bytes >= before.wal_bytes > 0

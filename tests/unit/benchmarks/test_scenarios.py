@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.database import Comparison, Database
+from benchmarks.database import Comparison, Database, Footprint
 from benchmarks.processes import LOAD_GENERATOR, Processes, Usage
-from benchmarks.scenarios import acceptance, burst, settle, throughput
+from benchmarks.scenarios import acceptance, burst, settle, storage, throughput
 from benchmarks.session import Session
 from benchmarks.system import System
 
@@ -36,6 +36,14 @@ class Engine(Database):
     async def window(self, begin: float, end: float) -> tuple[int, int]:
         """Count what an engine of this speed executes meanwhile."""
         return round((end - begin) * self._per_s), round((end - begin) * self._per_s)
+
+    async def footprint(self) -> Footprint:
+        """Tell of 1,000 bytes for what is there from the start, and of 50 and more for each order."""
+        taken = len(self._api.requests)
+        return Footprint({"orders": 1_000 + 50 * taken, "attempts": 10 * taken}, 9_000.0 + 70 * taken, 5 + 2 * taken)
+
+    async def checkpoint(self) -> None:
+        """Do nothing."""
 
     async def compare(self, ids: Any) -> Comparison:
         """Tell of as many lost orders as were asked for."""
@@ -130,3 +138,16 @@ async def test_an_order_that_is_named_twice_makes_any_run_worthless(stub_api: An
     async with asyncio.timeout(30):
         report = await settle.measure(session(stub_api, Engine(stub_api, per_s=1_000)), orders=3)
     assert "2 answers named an order" in report.faults[0]
+
+
+async def test_storage_counts_what_the_orders_have_added(stub_api: Any) -> None:
+    """What was there before them is none of theirs."""
+    report = await storage.measure(session(stub_api, Engine(stub_api, per_s=5000)), orders=50, counted_after_s=0)
+    assert values(report) == {
+        "disk per order": 60,
+        "in orders with indexes": 50,
+        "in attempts with indexes": 10,
+        "write-ahead log per order": 70,
+        "commits per order": 2,
+    }
+    assert report.sound
