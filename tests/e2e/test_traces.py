@@ -141,5 +141,8 @@ def test_metrics_of_every_service_arrive_at_the_receiver(traced: tuple[RunningSt
         "engine.batch.size",
         "engine.venue.quote.duration",
         "engine.orders.finished",
+        "engine.orders.unfinished",
+        "engine.orders.unfinished.bound",
+        "engine.worker.ready",
     }
     eventually(lambda: expected <= sink.metrics, within_s=20)

@@ -75,3 +75,16 @@ async def test_an_order_that_is_being_stored_counts_until_a_count_has_certainly_
             backlog.check()
     await backlog.count()
     backlog.check()
+
+
+@in_virtual_time
+async def test_what_operators_see_is_what_the_bound_is_held_against() -> None:
+    """The last count, and what this process has taken since."""
+    database = Database()
+    backlog = Backlog(database.lend, BOUND)
+    database.unfinished = BOUND - 2
+    await backlog.count()
+    admit(backlog, 1)
+    assert (backlog.unfinished, backlog.bound, backlog.full) == (BOUND - 1, BOUND, False)
+    admit(backlog, 1)
+    assert (backlog.unfinished, backlog.full) == (BOUND, True)
