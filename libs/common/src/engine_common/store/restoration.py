@@ -21,7 +21,7 @@ CONFIRMED = "confirmed"  # the outcome of an attempt that landed successfully
 
 _SHOWN = 100  # swaps of unknown orders that are listed; all are counted
 _PAGE = 500
-# Above the lease of any worker that could still be alive.
+# A worker that lives says so every second; one that was only paused may still be about to send.
 _COUNT_LIVING = "SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '30 seconds'"
 
 _MAKE_TABLE = """
