@@ -23,6 +23,7 @@ class StandingUp:
         self._settings = settings
         self._steps = steps
         self._cluster = KindCluster(settings)
+        self._development_tag: str | None = None
         self.url = f"http://localhost:{settings.kind_http_port}"
 
     async def run(self) -> None:
@@ -41,6 +42,8 @@ class StandingUp:
                 group.create_task(self._bring_engine(nodes, cluster, tag))
         except BaseExceptionGroup as errors:
             raise _first_of(errors) from None
+        finally:
+            await self._untag()
         await self._prove()
 
     async def _check(self) -> bool:
@@ -70,9 +73,13 @@ class StandingUp:
         if self._settings.tag:
             return self._settings.tag
         with self._steps.step("building the images of api, worker and mockdex") as step:
-            tag = await images.build()
-            step.tell(f"images built: {tag}")
-        return tag
+            self._development_tag = await images.build()
+            step.tell(f"images built: {self._development_tag}")
+        return self._development_tag
+
+    async def _untag(self) -> None:
+        if self._development_tag:  # the nodes have the images, and Docker keeps them under the version
+            await images.untag(self._development_tag)
 
     async def _bring_ingress(self, nodes: asyncio.Task[None], cluster: asyncio.Task[None]) -> None:
         manifests = TRAEFIK.read_text()
@@ -115,8 +122,6 @@ class StandingUp:
             wanted = [image for image in images.placements(await release.render()) if _is_ours(image)]
             brought = await images.load(self._cluster.name, dict.fromkeys(nodes, wanted), required=not release.registry)
             step.tell(f"our images: {_brought(brought)}")
-        if not self._settings.tag:
-            await images.untag(release.tag)
 
     async def _load_others(self, manifests: str) -> int:
         """Bring the images that are not ours to the nodes whose pods use them."""
