@@ -12,7 +12,7 @@ from typing import Any
 from cluster.commands import CommandFailed, run
 from support.waiting import eventually
 
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 2.0
 _FORWARDED_WITHIN_S = 20.0
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 # A container's first process, as its node sees it: the one that is number 1 in its own namespace.

@@ -15,6 +15,7 @@ from support.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
+OF_EVERY_NAMESPACE = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 
 
@@ -94,9 +95,15 @@ async def test_a_release_is_installed_from_empty_and_leaves_only_its_volumes_and
     await release.test()
 
     await release.uninstall()
-    left = await elsewhere.get("all,ingress,configmap,secret,serviceaccount,networkpolicy,pdb,hpa,pvc")
-    names = {f"{each['kind']}/{each['metadata']['name']}" for each in left["items"]}
-    volumes = {name for name in names if name.startswith("PersistentVolumeClaim/")}
-    of_every_namespace = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
+    # Helm does not wait for the pods' end.
+    left = await eventually(lambda: without_pods(elsewhere))
+    volumes = {name for name in left if name.startswith("PersistentVolumeClaim/")}
     assert volumes
-    assert names - volumes - of_every_namespace == {f"Secret/{SECRET}"}
+    assert left - volumes - OF_EVERY_NAMESPACE == {f"Secret/{SECRET}"}
+
+
+async def without_pods(kubernetes: Kubernetes) -> set[str] | None:
+    """Return the kinds and names of all that is in a namespace, once no pod is."""
+    found = await kubernetes.get("all,ingress,configmap,secret,serviceaccount,networkpolicy,pdb,hpa,pvc")
+    kinds = [each["kind"] for each in found["items"]]
+    return None if "Pod" in kinds else {f"{each['kind']}/{each['metadata']['name']}" for each in found["items"]}
