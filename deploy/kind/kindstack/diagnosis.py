@@ -99,15 +99,22 @@ def job_of(pod: Document) -> str:
     return next((text(owner, "uid") for owner in owners if owner.get("kind") == "Job"), "")
 
 
+def pod_owner(pod: Document) -> str:
+    """Return how a pod stands as the owner of a trouble."""
+    return f"Pod {_name(pod)}"
+
+
 def _trouble_of(pod: Document, events: Sequence[Document]) -> Trouble | None:
     if text(pod, "metadata", "deletionTimestamp") or text(pod, "status", "phase") == "Succeeded" or is_ready(pod):
         return None
-    owner = f"Pod {_name(pod)}"
+    owner = pod_owner(pod)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return _unscheduled(owner, text(scheduled, "message"))
     if text(pod, "status", "reason") == "Evicted":
         return Trouble(owner, "Evicted", None, f"was evicted ({_short(text(pod, 'status', 'message'))})", _ROOM)
+    if text(pod, "status", "phase") == "Failed" and not job_of(pod):
+        return None  # a node that shut down leaves such, long replaced, and a failed `helm test`
     containers = [*parts(pod, "status", "initContainerStatuses"), *parts(pod, "status", "containerStatuses")]
     for container in containers:
         trouble = _trouble_of_container(owner, pod, container)

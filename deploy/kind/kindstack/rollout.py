@@ -3,9 +3,11 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 
-from kindstack.diagnosis import Trouble, distinct, job_of, last_words, troubles
+from kindstack.beginning import Beginning
+from kindstack.diagnosis import Trouble, distinct, last_words, pod_owner, troubles
 from kindstack.documents import Document, is_ready, text
 from kindstack.faults import ProgramFailed, RolloutFailed
 from kindstack.kubectl import Kubectl
@@ -25,26 +27,30 @@ Say = Callable[[str], None]
 class Rollout:
     """One upgrade of a release, and what its pods are waiting for."""
 
-    def __init__(self, release: Release, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, release: Release, say: Say, clock: Callable[[], float] = time.monotonic, every_s: float = _EVERY_S
+    ) -> None:
         self._release = release
         self._kubectl: Kubectl = release.kubectl
         self._say = say
         self._clock = clock
-        self._seen: dict[tuple[str, str], float] = {}
+        self._every_s = every_s
+        self._seen: dict[tuple[str, str, bool], float] = {}
         self._told: set[tuple[str, str]] = set()
-        self._old: frozenset[str] = frozenset()
+        self._beginning = Beginning()
 
     async def run(self, step: Step) -> None:
         """Upgrade and wait.
 
         Raises RolloutFailed with a sentence for each kind of trouble.
         """
-        self._old = frozenset(map(_mark, [*await self._pods(), *await self._events()]))
+        self._beginning = Beginning(await self._pods(), await self._events())
         helm = asyncio.create_task(self._release.upgrade())
         try:
             while not helm.done():
-                await asyncio.wait((helm,), timeout=_EVERY_S)
-                await self._look(step)
+                await asyncio.wait((helm,), timeout=self._every_s)
+                with suppress(ProgramFailed):  # a cluster that does not answer is asked again: Helm is at work
+                    await self._look(step)
             await helm
             step.tell(f"release {self._release.name} is ready")
         except ProgramFailed as error:
@@ -53,25 +59,26 @@ class Rollout:
             helm.cancel()
             await asyncio.wait((helm,))
 
-    async def troubles(self) -> list[Trouble]:
-        """Return what is wrong with the release's pods now, leaving out what had failed before."""
-        pods = await self._pods()
-        events = [event for event in await self._events() if _mark(event) not in self._old]
-        return troubles(pods, events)
-
     async def _look(self, step: Step) -> None:
-        pods = [pod for pod in await self._pods() if text(pod, "status", "phase") not in {"Succeeded", "Failed"}]
-        ready = sum(map(is_ready, pods))
-        step.tell(f"release {self._release.name}: {ready} of {len(pods)} pods ready")
-        now = self._clock()
-        found = await self.troubles()
-        owners = {trouble.owner for trouble in found}
-        self._seen = {key: since for key, since in self._seen.items() if key[0] in owners}
-        lasts_s = {trouble: now - self._seen.setdefault(_key(trouble), now) for trouble in found}
-        if any(trouble.patience_s is not None and lasts_s[trouble] >= trouble.patience_s for trouble in found):
-            grave = [trouble for trouble in found if trouble.patience_s is not None]
+        pods, events = await self._pods(), self._beginning.new(await self._events())
+        lasting = [pod for pod in pods if text(pod, "status", "phase") not in {"Succeeded", "Failed"}]
+        step.tell(f"release {self._release.name}: {sum(map(is_ready, lasting))} of {len(lasting)} pods ready")
+        relevant = self._beginning.relevant(pods)
+        found = troubles(relevant, events)
+        healing = {pod_owner(pod) for pod in relevant if self._beginning.may_heal(pod, events)}
+        lasts_s = self._lasts_s(found, healing)
+        grave = [each for each in found if each.patience_s is not None and each.owner not in healing]
+        if any(lasts_s[trouble] >= (trouble.patience_s or 0) for trouble in grave):
             raise RolloutFailed("\n".join(await self._sentences(grave)))
         await self._tell([trouble for trouble in found if lasts_s[trouble] >= _TOLD_AFTER_S])
+
+    def _lasts_s(self, found: Iterable[Trouble], healing: Collection[str]) -> dict[Trouble, float]:
+        """Return for how long each trouble has lasted; one that may heal and then fails anew begins anew."""
+        now = self._clock()
+        keys = {trouble: (*_key(trouble), trouble.owner in healing) for trouble in found}
+        owners = {trouble.owner for trouble in keys}
+        self._seen = {key: since for key, since in self._seen.items() if key[0] in owners}
+        return {trouble: now - self._seen.setdefault(key, now) for trouble, key in keys.items()}
 
     async def _tell(self, found: Iterable[Trouble]) -> None:
         """Say, once each, what already takes remarkably long."""
@@ -82,10 +89,18 @@ class Rollout:
 
     async def _explain(self, helm_said: str) -> str:
         words = _helm_words(helm_said)
-        found = await self.troubles() if _WAITED.search(words) else []
+        found = await self._troubles() if _WAITED.search(words) else []
         if not found:
             return f"Helm could not deploy: {words}."
         return "\n".join([f"Not everything is ready after {self._release.timeout_s} s:", *await self._sentences(found)])
+
+    async def _troubles(self) -> list[Trouble]:
+        """Return what is wrong with the release's pods now; nothing where the cluster does not say."""
+        try:
+            pods, events = await self._pods(), await self._events()
+        except ProgramFailed:
+            return []
+        return troubles(self._beginning.relevant(pods), self._beginning.new(events))
 
     async def _sentences(self, found: Iterable[Trouble]) -> list[str]:
         return [await self._sentence(trouble, number) for trouble, number in distinct(list(found))]
@@ -110,9 +125,7 @@ class Rollout:
 
     async def _pods(self) -> list[Document]:
         ours = f"app.kubernetes.io/instance={self._release.name}"
-        pods = await self._kubectl.items("pods", "--namespace", self._release.namespace, "--selector", ours)
-        # What an earlier revision's Job left behind says nothing about this one.
-        return [pod for pod in pods if not job_of(pod) or _mark(pod) not in self._old]
+        return await self._kubectl.items("pods", "--namespace", self._release.namespace, "--selector", ours)
 
     async def _events(self) -> list[Document]:
         warnings = "--field-selector=type=Warning"
@@ -121,11 +134,6 @@ class Rollout:
 
 def _key(trouble: Trouble) -> tuple[str, str]:
     return trouble.owner, trouble.reason
-
-
-def _mark(document: Document) -> str:
-    """Return what tells this object, or this repetition of an event, from any other."""
-    return f"{text(document, 'metadata', 'uid')} {text(document, 'count')}"
 
 
 def _helm_words(said: str) -> str:

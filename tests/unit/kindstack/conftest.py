@@ -15,8 +15,9 @@ text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
 call = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
 with (here / "calls").open("a") as calls:
     calls.write(json.dumps([call, text, os.getpid()]) + "\\n")
-for part, status, out, err, delay_s in json.loads((here / "answers").read_text()):
-    if part in call:
+told = [json.loads(line)[0] for line in (here / "calls").read_text().splitlines()]
+for part, status, out, err, delay_s, times in json.loads((here / "answers").read_text()):
+    if part in call and (times is None or sum(part in each for each in told) <= times):
         time.sleep(delay_s)
         print(out)
         print(err, file=sys.stderr)
@@ -29,7 +30,7 @@ class Programs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._answers: list[tuple[str, int, str, str, float]] = []
+        self._answers: list[tuple[str, int, str, str, float, int | None]] = []
         self._write()
 
     def install(self, *names: str) -> None:
@@ -39,10 +40,22 @@ class Programs:
             program.write_text(_PROGRAM.format(python=sys.executable, directory=str(self._directory)))
             program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
-    def answer(self, part: str, out: object = "", *, status: int = 0, err: str = "", delay_s: float = 0) -> None:
-        """Set what is printed to a call that has `part` in it; an earlier answer goes first."""
+    def answer(
+        self,
+        part: str,
+        out: object = "",
+        *,
+        status: int = 0,
+        err: str = "",
+        delay_s: float = 0,
+        times: int | None = None,
+    ) -> None:
+        """Set what is printed to a call that has `part` in it; an earlier answer goes first.
+
+        `times`: only to the first so many such calls.
+        """
         text = out if isinstance(out, str) else json.dumps(out)
-        self._answers.append((part, status, text, err, delay_s))
+        self._answers.append((part, status, text, err, delay_s, times))
         self._write()
 
     @property
