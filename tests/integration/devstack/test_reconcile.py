@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from devstack.audit import audit
 from devstack.cli import app
-from devstack.faults import WorkersRunning
+from devstack.faults import LedgerUnreadable, WorkersRunning
 from devstack.reconciliation import reconcile, report
 
 Row = dict[str, Any]
@@ -198,3 +198,25 @@ async def test_orders_are_not_ended_under_a_living_worker(dex_url: str, database
     with pytest.raises(WorkersRunning, match="1 workers showed signs of life in the last 30 s: stop them first"):
         await reconcile(database_url, dex_url, apply=True)
     assert order(database_url, order_id)["status"] == "routing"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"amountOut": None}, "a swap without error has an amountOut"),
+        ({"amountOut": "0"}, "amountOut .* greater than 0"),
+        ({"amountOut": "many"}, "amountOut .* valid integer"),
+        ({"attempt": 0}, "attempt .* greater than 0"),
+        ({"venue": None}, "venue .* valid string"),
+    ],
+)
+async def test_a_ledger_that_does_not_say_what_was_swapped_ends_nothing(
+    chain: Chain, dex_url: str, database_url: str, damage: Row, said: str
+) -> None:
+    """Read as "nothing was swapped", it would have a swapped order cancelled."""
+    order_id = store(database_url, "queued")
+    chain.land(order_id, "s1")
+    chain.rows[0].update(damage)
+    with pytest.raises(LedgerUnreadable, match=f"^The ledger's row 1 cannot be used: .*{said}"):
+        await reconcile(database_url, dex_url, apply=True)
+    assert order(database_url, order_id)["status"] == "queued"

@@ -6,6 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
+from pydantic import (
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
 
 from devstack.faults import LedgerUnreadable
 from engine_common.errors import SlippageExceeded, SwapFailed, SwapRejected
@@ -15,6 +25,27 @@ from engine_common.store.audit import Landing
 _PAGE = 1000
 # The contract of the ledger names them: docs/contracts.md.
 _OUTCOMES = {None: restoration.CONFIRMED, 6000: SwapFailed.code, 6001: SlippageExceeded.code}
+
+
+class _Swap(BaseModel):
+    """What a row says of its swap; `error` is the custom error's number, amounts are base units."""
+
+    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=to_camel))
+
+    signature: str
+    error: int | None
+    attempt: PositiveInt
+    venue: str
+    pool: str
+    minimum_out: NonNegativeInt
+    amount_out: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _has_an_amount_if_it_succeeded(self) -> "_Swap":
+        # Taken for one that failed, it would have an order cancelled that was swapped.
+        if self.error is None and self.amount_out is None:
+            raise ValueError("a swap without error has an amountOut")
+        return self
 
 
 class Ledger:
@@ -67,15 +98,20 @@ def _landing(row: Mapping[str, Any]) -> Landing:
 
 
 def _swap(row: Mapping[str, Any]) -> restoration.Landing:
+    try:
+        swap = _Swap.model_validate(row)
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+        raise LedgerUnreadable(f"The ledger's row {row['cursor']} cannot be used: {reasons}.") from error
     return restoration.Landing(
         order_id=_order_id(row),
-        attempt=int(row["attempt"]),
-        signature=str(row["signature"]),
-        outcome=_OUTCOMES.get(row["error"], SwapRejected.code),
-        venue=str(row["venue"]),
-        pool=str(row["pool"]),
-        minimum_out=int(row["minimumOut"]),
-        amount_out=None if row["amountOut"] is None else int(row["amountOut"]),
+        attempt=swap.attempt,
+        signature=swap.signature,
+        outcome=_OUTCOMES.get(swap.error, SwapRejected.code),
+        venue=swap.venue,
+        pool=swap.pool,
+        minimum_out=swap.minimum_out,
+        amount_out=swap.amount_out,
     )
 
 

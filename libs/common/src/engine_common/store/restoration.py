@@ -27,7 +27,8 @@ _COUNT_LIVING = "SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() 
 _MAKE_TABLE = """
 CREATE TEMPORARY TABLE landings (
     number bigint GENERATED ALWAYS AS IDENTITY, order_id uuid, attempt int NOT NULL, signature text NOT NULL,
-    outcome text NOT NULL, venue text NOT NULL, pool text NOT NULL, minimum_out bigint NOT NULL, amount_out bigint)
+    outcome text NOT NULL, venue text NOT NULL, pool text NOT NULL, minimum_out bigint NOT NULL, amount_out bigint,
+    CHECK (outcome <> 'confirmed' OR amount_out IS NOT NULL))
 """
 _COPY = "COPY landings (order_id, attempt, signature, outcome, venue, pool, minimum_out, amount_out) FROM STDIN"
 _INDEX = "CREATE INDEX ON landings (order_id)"
