@@ -17,10 +17,11 @@ from load.watching import Watch
 
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=10)
 _CONNECTIONS = 300
-# Which orders are read, and how: every so many.
-_SNAPSHOT_EVERY = 2
-_HISTORY_EVERY = 10
-_LIST_EVERY = 5
+# Of how many orders one is followed, and one is read, in each way. Placing is what the cluster is to be busy with.
+_FOLLOWED_EVERY = 20
+_SNAPSHOT_EVERY = 5
+_HISTORY_EVERY = 25
+_LIST_EVERY = 25
 _READ_AFTER_S = 1.0
 
 Document = Mapping[str, Any]
@@ -101,7 +102,7 @@ class Traffic:
         """Be one client: place an order, follow it, read it a little later."""
         try:
             claim = await self._post(plan)
-            if plan.followed:
+            if number % _FOLLOWED_EVERY == 0:
                 self.watch.follow(claim.order_id)
             if plan.body["userWallet"] == WALLET:
                 self.watch.wallet_orders.append(claim.order_id)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, LiteralString, TypeVar
 
 import aiohttp
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import class_row
 
 _PAGE = 1000
@@ -97,7 +97,9 @@ async def gather(database_url: str, dex_url: str, keys: str = "") -> Evidence:
 
     Raises psycopg.Error and aiohttp.ClientError.
     """
-    async with await AsyncConnection.connect(database_url, autocommit=True) as connection:
+    async with await AsyncConnection.connect(database_url) as connection:
+        # One snapshot: an order that still moves would otherwise contradict its own history.
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         orders = await _rows(connection, _ORDERS, OrderRow, keys)
         events = await _rows(connection, _EVENTS, EventRow, keys)
         attempts = await _rows(connection, _ATTEMPTS, AttemptRow, keys)
