@@ -32,18 +32,46 @@ CREATE TEMPORARY TABLE landings (
 """
 _COPY = "COPY landings (order_id, attempt, signature, outcome, venue, pool, minimum_out, amount_out) FROM STDIN"
 _INDEX = "CREATE INDEX ON landings (order_id)"
+_INDEX_SIGNATURES = "CREATE INDEX ON landings (signature)"
 _ANALYSE = "ANALYZE landings"
 
-# A pending order of which nothing landed was never under way: it goes on waiting for its owner's word.
+# The landings of unfinished orders, each with the number of the attempt under which the books keep it: the known one's,
+# else its own, else, where another signature has that number, one after all others. Signed attempts are written once.
+_NUMBER = """
+CREATE TEMPORARY TABLE tries ON COMMIT DROP AS
+WITH placed AS (
+    SELECT l.*, known.attempt AS known,
+           known.attempt IS NULL AND taken.attempt IS NULL AND 1 = row_number() OVER (
+               PARTITION BY l.order_id, l.attempt ORDER BY l.outcome = 'confirmed' DESC, l.number) AS keeps_number,
+           greatest(o.attempt, max(l.attempt) OVER (PARTITION BY l.order_id),
+                    (SELECT max(a.attempt) FROM attempts a WHERE a.order_id = o.id)) AS last
+    FROM landings l
+    JOIN orders o ON o.id = l.order_id
+    LEFT JOIN attempts known ON known.order_id = l.order_id AND known.signature = l.signature
+    LEFT JOIN attempts taken ON taken.order_id = l.order_id AND taken.attempt = l.attempt
+    WHERE o.finished_at IS NULL
+)
+SELECT number, order_id, attempt, signature, outcome, venue, pool, minimum_out, amount_out, known IS NOT NULL AS known,
+       CASE WHEN known IS NOT NULL THEN known
+            WHEN keeps_number THEN attempt
+            ELSE last + (row_number() OVER (PARTITION BY order_id, known IS NULL, keeps_number ORDER BY number))::int
+       END AS kept_as
+FROM placed
+"""
+_INDEX_TRIES = "CREATE INDEX ON tries (order_id)"
+_ANALYSE_TRIES = "ANALYZE tries"
+
+# A pending order of which nothing landed was never under way: it goes on waiting for its owner's word. Of several swaps
+# the one counts that the client may have been told of.
 _READ_UNFINISHED = """
 SELECT o.id, o.version, o.status, o.token_in, o.token_out, o.amount_in, o.attempt,
-       swapped.attempt AS landed_attempt, swapped.signature, swapped.amount_out, swapped.minimum_out, swapped.venue,
+       swapped.kept_as AS landed_attempt, swapped.signature, swapped.amount_out, swapped.minimum_out, swapped.venue,
        swapped.pool, failed.outcome AS failure
 FROM orders o
-LEFT JOIN LATERAL (SELECT * FROM landings l WHERE l.order_id = o.id AND l.outcome = 'confirmed'
-                   ORDER BY l.number LIMIT 1) swapped ON true
-LEFT JOIN LATERAL (SELECT * FROM landings l WHERE l.order_id = o.id AND l.outcome <> 'confirmed'
-                   ORDER BY l.number DESC LIMIT 1) failed ON true
+LEFT JOIN LATERAL (SELECT * FROM tries t WHERE t.order_id = o.id AND t.outcome = 'confirmed'
+                   ORDER BY t.known DESC, t.number LIMIT 1) swapped ON true
+LEFT JOIN LATERAL (SELECT * FROM tries t WHERE t.order_id = o.id AND t.outcome <> 'confirmed'
+                   ORDER BY t.number DESC LIMIT 1) failed ON true
 WHERE o.finished_at IS NULL AND o.id > %(after)s
   AND (o.queued_at IS NOT NULL OR swapped.signature IS NOT NULL OR failed.outcome IS NOT NULL)
 ORDER BY o.id LIMIT %(limit)s FOR NO KEY UPDATE OF o
@@ -79,14 +107,21 @@ WITH input AS (
 ), written AS (
     INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
     SELECT id, version, 'status', target, source, attempt, updated_at, data FROM ended
+), known AS (
+    UPDATE attempts a SET outcome = t.outcome, reason = 'read from the ledger after a restore', ended_at = e.updated_at
+    FROM tries t JOIN ended e ON e.id = t.order_id
+    WHERE a.order_id = t.order_id AND a.signature = t.signature AND a.outcome IS NULL
 ), landed AS (
     -- Without the signed bytes, which nobody has any more and nobody sends again.
-    INSERT INTO attempts AS a (order_id, attempt, signature, outcome, reason, ended_at)
-    SELECT l.order_id, l.attempt, l.signature, l.outcome, 'read from the ledger after a restore', e.updated_at
-    FROM landings l JOIN ended e ON e.id = l.order_id
-    ON CONFLICT (order_id, attempt) DO UPDATE
-        SET outcome = excluded.outcome, reason = excluded.reason, ended_at = excluded.ended_at
-        WHERE a.outcome IS NULL AND a.signature = excluded.signature
+    INSERT INTO attempts (order_id, attempt, signature, outcome, reason, ended_at)
+    SELECT t.order_id, t.kept_as, t.signature, t.outcome,
+           'read from the ledger after a restore' || CASE WHEN t.kept_as = t.attempt THEN ''
+                                                          ELSE ', as attempt ' || t.attempt END,
+           e.updated_at
+    FROM tries t JOIN ended e ON e.id = t.order_id
+    WHERE NOT t.known
+    -- The database has it as another order's: the audit names what nobody can explain.
+    ON CONFLICT (signature) DO NOTHING
 ), expired AS (
     UPDATE attempts a SET outcome = %(expired)s, reason = 'not in the ledger after a restore', ended_at = e.updated_at
     FROM ended e
@@ -181,10 +216,12 @@ async def reconcile(connection: Connection, ledger: AsyncIterable[Sequence[Landi
         async with connection.cursor().copy(_COPY) as copy:
             for landing in page:
                 await copy.write_row(landing)
-    await connection.execute(_INDEX)
-    await connection.execute(_ANALYSE)
+    for statement in (_INDEX, _INDEX_SIGNATURES, _ANALYSE):
+        await connection.execute(statement)
     endings: list[Ending] = []
     async with connection.transaction(force_rollback=not apply):
+        for statement in (_NUMBER, _INDEX_TRIES, _ANALYSE_TRIES):
+            await connection.execute(statement)
         after = UUID(int=0)
         while unfinished := await _read_unfinished(connection, after):
             ends = [_end(order) for order in unfinished]
