@@ -1,7 +1,7 @@
 """After a restore to an earlier moment the chain decides what became of the orders that were under way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from devstack.audit import audit
 from devstack.cli import app
-from devstack.faults import LedgerUnreadable, WorkersRunning
+from devstack.faults import DatabaseUnreadable, LedgerUnreadable, WorkersRunning
 from devstack.reconciliation import reconcile, report
+from engine_common.store.statements import BEAT
 
 Row = dict[str, Any]
 
@@ -25,6 +26,7 @@ class Chain:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def land(self, order_id: UUID, signature: str, *, attempt: int = 1, error: int | None = None) -> None:
         row = {"cursor": str(len(self.rows) + 1), "signature": signature, "error": error, "orderId": str(order_id)}
@@ -33,6 +35,7 @@ class Chain:
         self.rows.append(row | swap)
 
     async def answer(self, request: web.Request) -> web.Response:
+        await asyncio.to_thread(self.meanwhile)
         rows = self.rows[int(request.query.get("after", "0")) :]
         return web.json_response({"data": rows, "nextCursor": None})
 
@@ -119,6 +122,38 @@ async def test_an_order_that_was_swapped_since_is_confirmed_as_it_was(
     }
     attempts = read(database_url, "SELECT attempt, signature, outcome FROM attempts ORDER BY attempt")
     assert [tuple(each.values()) for each in attempts] == [(1, "s1", "swap_failed"), (2, "s2", "confirmed")]
+    assert (await audit(database_url, dex_url)).clean
+
+
+async def test_an_order_that_was_swapped_by_the_attempt_the_database_knows_is_confirmed(
+    chain: Chain, dex_url: str, database_url: str
+) -> None:
+    """Its row gets what it waited for; nothing is added."""
+    order_id = store(database_url, "submitted", "s1", "s2", attempt=2)
+    chain.land(order_id, "s1", error=6000)
+    chain.land(order_id, "s2", attempt=2)
+    await reconcile(database_url, dex_url, apply=True)
+    assert ended(database_url, order_id) == ("confirmed", "s2", 2)
+    assert tried(database_url, order_id) == [(1, "s1", "swap_failed"), (2, "s2", "confirmed")]
+    assert (await audit(database_url, dex_url)).clean
+
+
+@pytest.mark.parametrize("status", ["confirmed", "failed", "cancelled"])
+async def test_a_finished_order_stays_as_it_is(chain: Chain, dex_url: str, database_url: str, status: str) -> None:
+    """Row, events and attempts, whatever the ledger says; a contradiction is for the audit to name."""
+    order_id = store(database_url, "submitted", "s1")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "UPDATE orders SET status = %s, finished_at = now(), amount_out = 7, error_code = 'swap_failed' "
+            "WHERE id = %s",
+            (status, order_id),
+        )
+    chain.land(order_id, "s1", error=None if status == "confirmed" else 6000)
+    tables = [f"SELECT * FROM {name}" for name in ("orders", "order_events", "attempts")]  # noqa: S608 - names of ours
+    before = [read(database_url, table) for table in tables]
+    found = await reconcile(database_url, dex_url, apply=True)
+    assert found.endings == []
+    assert [read(database_url, table) for table in tables] == before
     assert (await audit(database_url, dex_url)).clean
 
 
@@ -314,3 +349,48 @@ async def test_a_ledger_that_does_not_say_what_was_swapped_ends_nothing(
     with pytest.raises(LedgerUnreadable, match=f"^The ledger's row 1 cannot be used: .*{said}"):
         await reconcile(database_url, dex_url, apply=True)
     assert order(database_url, order_id)["status"] == "queued"
+
+
+async def test_a_worker_that_starts_meanwhile_is_kept_from_it(chain: Chain, dex_url: str, database_url: str) -> None:
+    """What it sent and finished before the orders are ended would stand in no ledger that was read."""
+    order_id = store(database_url, "queued")
+    chain.land(order_id, "s1")
+    refusals = []
+
+    def start_worker() -> None:
+        with psycopg.connect(database_url, options="-c lock_timeout=200") as connection:
+            try:
+                connection.execute(BEAT, {"worker_id": uuid4(), "host": "h"})
+            except psycopg.errors.LockNotAvailable as refusal:
+                refusals.append(refusal)
+
+    chain.meanwhile = start_worker
+    await reconcile(database_url, dex_url, apply=True)
+    assert len(refusals) == 1
+    assert order(database_url, order_id)["status"] == "confirmed"
+    start_worker()
+    assert len(refusals) == 1
+
+
+async def test_a_worker_that_starts_just_before_is_seen(dex_url: str, database_url: str) -> None:
+    """Its first heartbeat is under way when nobody is counted, and done when the table is locked."""
+    order_id = store(database_url, "routing")
+    with psycopg.connect(database_url) as worker:
+        worker.execute(BEAT, {"worker_id": uuid4(), "host": "h"})
+        reconciling = asyncio.create_task(reconcile(database_url, dex_url, apply=True))
+        waiting = "SELECT FROM pg_locks WHERE relation = 'workers'::regclass AND NOT granted"
+        while not (await asyncio.to_thread(read, database_url, waiting)):
+            assert not reconciling.done(), reconciling.result()
+            await asyncio.sleep(0.02)
+        worker.commit()
+        with pytest.raises(WorkersRunning, match="1 workers showed signs of life"):
+            await reconciling
+    assert order(database_url, order_id)["status"] == "routing"
+
+
+async def test_a_table_of_workers_that_cannot_be_locked_is_said(dex_url: str, database_url: str) -> None:
+    """A living worker waits behind the lock that is asked for: it is not asked for long."""
+    with psycopg.connect(database_url) as somebody:
+        somebody.execute("LOCK TABLE workers IN ROW EXCLUSIVE MODE")
+        with pytest.raises(DatabaseUnreadable, match="lock timeout"):
+            await reconcile(database_url, dex_url, apply=True)

@@ -23,12 +23,19 @@ _SHOWN = 100  # swaps of unknown orders that are listed; all are counted
 _PAGE = 500
 # A worker that lives says so every second; one that was only paused may still be about to send.
 _COUNT_LIVING = "SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '30 seconds'"
+# Heartbeats queue behind a lock that is waited for. The session ends when this program is gone and nobody tells the
+# server, and lasts longer than the ledger may take for a page.
+_LIMIT_WAITING = "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+# Held while the ledger is read: a worker that came, sent and signed off meanwhile would leave no trace. None executes
+# before its first heartbeat is written, and claims only read the table, which goes on: nothing can deadlock. The mode
+# also excludes itself: one reconciliation at a time.
+_LOCK_WORKERS = "LOCK TABLE workers IN SHARE ROW EXCLUSIVE MODE"
 
 _MAKE_TABLE = """
 CREATE TEMPORARY TABLE landings (
     number bigint GENERATED ALWAYS AS IDENTITY, order_id uuid, attempt int NOT NULL, signature text NOT NULL,
     outcome text NOT NULL, venue text NOT NULL, pool text NOT NULL, minimum_out bigint NOT NULL, amount_out bigint,
-    CHECK (outcome <> 'confirmed' OR amount_out IS NOT NULL))
+    CHECK (outcome <> 'confirmed' OR amount_out IS NOT NULL)) ON COMMIT DROP
 """
 _COPY = "COPY landings (order_id, attempt, signature, outcome, venue, pool, minimum_out, amount_out) FROM STDIN"
 _INDEX = "CREATE INDEX ON landings (order_id)"
@@ -203,35 +210,49 @@ class _Unfinished:
 async def reconcile(connection: Connection, ledger: AsyncIterable[Sequence[Landing]], *, apply: bool) -> Reconciliation:
     """End every order under way by the ledger, in one transaction: confirmed if swapped, else failed or cancelled.
 
-    Whatever was sent must have been decided: no worker may have run for as long as a transaction is valid. Without
-    `apply` the transaction is rolled back. The connection's session must be its own: it keeps a temporary table.
+    Whatever was sent must have been decided: no worker may have run for as long as a transaction is valid, and none
+    can begin until this is over. Without `apply` the transaction is rolled back. The connection is in autocommit.
 
-    Raises WorkersAlive.
+    Raises WorkersAlive; psycopg.errors.LockNotAvailable when somebody holds the table of workers.
     """
+    await _require_no_worker(connection)  # before its heart has to wait for a lock
+    async with connection.transaction(force_rollback=not apply):
+        for statement in (_LIMIT_WAITING, _LOCK_WORKERS):
+            await connection.execute(statement)
+        await _require_no_worker(connection)
+        await _keep(connection, ledger)
+        endings = await _end_unfinished(connection)
+        async with connection.cursor(row_factory=class_row(UnknownSwap)) as cursor:
+            await cursor.execute(_READ_UNKNOWN, {"shown": _SHOWN})
+            return Reconciliation(endings, await cursor.fetchall())
+
+
+async def _require_no_worker(connection: Connection) -> None:
     rows = await (await connection.execute(_COUNT_LIVING)).fetchall()
     if rows[0][0]:
         raise WorkersAlive(f"{rows[0][0]} workers showed signs of life in the last 30 s: stop them first")
+
+
+async def _keep(connection: Connection, ledger: AsyncIterable[Sequence[Landing]]) -> None:
     await connection.execute(_MAKE_TABLE)
     async for page in ledger:
         async with connection.cursor().copy(_COPY) as copy:
             for landing in page:
                 await copy.write_row(landing)
-    for statement in (_INDEX, _INDEX_SIGNATURES, _ANALYSE):
+    for statement in (_INDEX, _INDEX_SIGNATURES, _ANALYSE, _NUMBER, _INDEX_TRIES, _ANALYSE_TRIES):
         await connection.execute(statement)
+
+
+async def _end_unfinished(connection: Connection) -> list[Ending]:
     endings: list[Ending] = []
-    async with connection.transaction(force_rollback=not apply):
-        for statement in (_NUMBER, _INDEX_TRIES, _ANALYSE_TRIES):
-            await connection.execute(statement)
-        after = UUID(int=0)
-        while unfinished := await _read_unfinished(connection, after):
-            ends = [_end(order) for order in unfinished]
-            text = orjson.dumps(ends).decode()
-            await connection.execute(_END, {"endings": text, "expired": TransactionExpired.code})
-            endings += [Ending(end["id"], end["source"], end["target"], end.get("signature")) for end in ends]
-            after = unfinished[-1].id
-    async with connection.cursor(row_factory=class_row(UnknownSwap)) as cursor:
-        await cursor.execute(_READ_UNKNOWN, {"shown": _SHOWN})
-        return Reconciliation(endings, await cursor.fetchall())
+    after = UUID(int=0)
+    while unfinished := await _read_unfinished(connection, after):
+        ends = [_end(order) for order in unfinished]
+        text = orjson.dumps(ends).decode()
+        await connection.execute(_END, {"endings": text, "expired": TransactionExpired.code})
+        endings += [Ending(end["id"], end["source"], end["target"], end.get("signature")) for end in ends]
+        after = unfinished[-1].id
+    return endings
 
 
 async def _read_unfinished(connection: Connection, after: UUID) -> list[_Unfinished]:
