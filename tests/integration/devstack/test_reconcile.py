@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -394,3 +394,23 @@ async def test_a_table_of_workers_that_cannot_be_locked_is_said(dex_url: str, da
         somebody.execute("LOCK TABLE workers IN ROW EXCLUSIVE MODE")
         with pytest.raises(DatabaseUnreadable, match="lock timeout"):
             await reconcile(database_url, dex_url, apply=True)
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE orders DROP COLUMN lease_epoch", "DROP TABLE attempts"])
+async def test_a_backup_of_an_older_version_has_to_be_migrated_first(
+    chain: Chain, dex_url: str, database_url: str, change: LiteralString
+) -> None:
+    """And it is said so."""
+    order_id = store(database_url, "queued")
+    chain.land(order_id, "s1")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(change)
+    with pytest.raises(DatabaseUnreadable, match=r"does not exist.*: migrate it first"):
+        await reconcile(database_url, dex_url, apply=True)
+    assert order(database_url, order_id)["status"] == "queued"
+
+
+async def test_a_database_without_orders_is_said(dex_url: str, empty_database_url: str) -> None:
+    """In the same words: a migration is what it lacks."""
+    with pytest.raises(DatabaseUnreadable, match="migrate it first"):
+        await reconcile(empty_database_url, dex_url, apply=True)

@@ -28,8 +28,11 @@ async def reconcile(database_url: str, dex_url: str, *, apply: bool) -> Reconcil
             return await restoration.reconcile(connection, Ledger(session, dex_url).swaps(), apply=apply)
     except psycopg.OperationalError as error:
         raise DatabaseUnreadable(f"PostgreSQL cannot be used: {str(error).strip()}") from error
-    except psycopg.errors.UndefinedTable as error:
-        raise DatabaseUnreadable("The database holds no orders: it was never migrated.") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise DatabaseUnreadable(
+            f"The database has not the schema of this version ({error.diag.message_primary}): migrate it first, by "
+            "`make deploy STOPPED=1` on Kubernetes, elsewhere by `python -m engine_common.migrate`."
+        ) from error
     except WorkersAlive as error:
         raise WorkersRunning(f"{error}, and wait until what they have sent is decided.") from error
 
