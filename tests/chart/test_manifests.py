@@ -21,6 +21,7 @@ from chart.rendering import (
 )
 from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, SETS
 from engine_common import __version__
+from kindstack.release import STOPPED
 
 pytestmark = pytest.mark.helm
 
@@ -204,6 +205,15 @@ def test_replicas_are_left_out_when_somebody_else_scales(values: dict[str, Any],
         spec = find(manifests, "Deployment", name)["spec"]
         assert spec.get("replicas") == replicas
         assert ("replicas" in spec) == (replicas is not None)
+
+
+@pytest.mark.parametrize("values", [DEVELOPMENT, PRODUCTION, EVERYTHING])
+def test_a_stopped_release_migrates_and_neither_accepts_nor_executes(values: dict[str, Any]) -> None:
+    """A restored database is migrated and reconciled before anybody works on it; no autoscaler may bring pods back."""
+    manifests = render(values, "--set", STOPPED)
+    assert [find(manifests, "Deployment", name)["spec"]["replicas"] for name in ("api", "worker")] == [0, 0]
+    assert of_kind(manifests, "HorizontalPodAutoscaler") == []
+    assert len(of_kind(manifests, "Job")) == 1
 
 
 def test_api_and_worker_wait_for_the_migrations_of_their_own_version(manifests: list[Manifest]) -> None:

@@ -1,5 +1,6 @@
 """The Helm part: namespace, Secret and release on one context, whatever cluster that is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from engine_common import __version__
@@ -39,11 +40,13 @@ async def deploy_to_current_context(
     values = kind_values if kubectl.context == kind_context else None
     deployed = await describe(settings, kubectl, "", values).deployed_tag()
     kept = deployed if deployed and deployed.startswith(DEVELOPMENT) else None
-    release = describe(settings, kubectl, settings.tag or kept or __version__, values)
+    described = describe(settings, kubectl, settings.tag or kept or __version__, values)
+    release = replace(described, stopped=settings.stopped)
     require_files(release)
     steps.say(
         f"deploying to context {kubectl.context} ({server}): release {release.name} in namespace {release.namespace}, "
         f"images {release.image('order-engine-*')}, values {release.values or 'of the chart alone'}"
+        f"{', without pods of api and worker' if release.stopped else ''}"
     )
     await deploy(release, steps)
 

@@ -15,6 +15,10 @@ from kindstack.programs import run
 CHART = ROOT / "deploy" / "helm" / "order-engine"
 _INPUTS = "inputs"  # label of a release: the digest of what it was made from
 
+# What a restore waits for: everything but api and worker, on the right database, migrated. Both numbers are those that
+# `kubectl scale` left, so that nobody contests the fields.
+STOPPED = ",".join(f"{name}.replicas=0,{name}.autoscaling.enabled=false" for name in ("api", "worker"))
+
 
 @dataclass(frozen=True)
 class Release:
@@ -28,6 +32,7 @@ class Release:
     tag: str
     timeout_s: int
     chart: Path = CHART
+    stopped: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -42,6 +47,7 @@ class Release:
             *registry,
             "--set-string",
             f"image.tag={self.tag}",
+            *(["--set", STOPPED] if self.stopped else []),
         ]
 
     def image(self, name: str) -> str:
@@ -97,7 +103,7 @@ class Release:
 
     def inputs(self) -> str:
         """Return the digest of chart, values and images: the same inputs, the same release."""
-        digest = hashlib.sha256(json.dumps([self.name, self.namespace, self.registry, self.tag]).encode())
+        digest = hashlib.sha256(json.dumps([self.name, self.namespace, self.registry, self.tag, self.stopped]).encode())
         for path in sorted(self.chart.rglob("*")):
             if path.is_file():
                 digest.update(f"\0{path.relative_to(self.chart)}\0".encode() + path.read_bytes())

@@ -6,7 +6,7 @@ import pytest
 from devstack.faults import StackError
 from kindstack.faults import ReleaseBusy
 from kindstack.kubectl import Kubectl
-from kindstack.release import Release, require_files
+from kindstack.release import STOPPED, Release, require_files
 
 from .conftest import Programs
 
@@ -30,7 +30,14 @@ async def test_helm_is_told_where_and_what_and_waits_for_jobs_too(programs: Prog
     assert "--kube-context ctx --wait --wait-for-jobs --timeout=60s --labels inputs=" in call
 
 
-@pytest.mark.parametrize("part", ["chart", "values", "tag", "registry"])
+async def test_a_stopped_release_is_the_same_without_pods_of_ours(programs: Programs, release: Release) -> None:
+    """The options come after the file, so that they win."""
+    await replace(release, stopped=True).upgrade()
+    (call,) = programs.calls
+    assert f"--values {release.values} --set-string image.tag=1.2 --set {STOPPED} --kube-context" in call
+
+
+@pytest.mark.parametrize("part", ["chart", "values", "tag", "registry", "stopped"])
 def test_a_change_of_any_input_is_another_release(release: Release, part: str) -> None:
     """And with none it is the same."""
     before = release.inputs()
@@ -42,7 +49,8 @@ def test_a_change_of_any_input_is_another_release(release: Release, part: str) -
         assert release.values
         release.values.write_text("w")
     else:
-        changed = replace(release, tag="1.3") if part == "tag" else replace(release, registry="r")
+        change = {"tag": {"tag": "1.3"}, "registry": {"registry": "r"}, "stopped": {"stopped": True}}[part]
+        changed = replace(release, **change)
     assert changed.inputs() != before
 
 
