@@ -7,7 +7,6 @@ from pathlib import Path
 from chart_values import values_table
 from devstack.settings import StackSettings
 from engine_api import problems
-from engine_api.problems import Kind
 from engine_api.settings import ApiSettings
 from engine_api.streams.session import close_code
 from engine_common.settings import Settings, settings_table
@@ -30,8 +29,7 @@ def transitions_table() -> str:
 def problems_table() -> str:
     """Return every kind of problem as a Markdown table."""
     rows = ["| code | status | on a WebSocket | may be repeated | meaning |", "| --- | --- | --- | --- | --- |"]
-    kinds = [value for value in vars(problems).values() if isinstance(value, Kind)]
-    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
+    for kind in sorted(problems.KINDS, key=lambda kind: (kind.status, kind.code)):
         again = "yes" if kind.retryable else ""
         rows.append(f"| `{kind.code}` | {kind.status} | {close_code(kind)} | {again} | {kind.title} |")
     return "\n".join(rows) + "\n"

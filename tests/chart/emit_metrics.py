@@ -1,4 +1,4 @@
-"""Uses every instrument of a service as the service does, and prints what Prometheus would read."""
+"""Prints what Prometheus would read of a service as it starts, or when each instrument was used as the service does."""
 
 import asyncio
 import os
@@ -15,14 +15,16 @@ from engine_common.settings import Settings
 from engine_common.telemetry import metrics, tracing
 
 
-def api() -> None:
+def api(*, used: bool) -> None:
     from engine_api import measurements, problems
 
     telemetry.start("engine-api", Settings.load())
+    measurements.begin_at_zero()
+    if not used:
+        return
     measurements.count_accepted("queued")
-    for kind in vars(problems).values():
-        if isinstance(kind, problems.Kind):
-            measurements.count_refused(kind.code)
+    for kind in problems.KINDS:
+        measurements.count_refused(kind.code)
     measurements.record_batch("insert", 5)
     measurements.count_socket(1)
     measurements.observe_backlog(lambda: 7, 200_000)
@@ -60,12 +62,15 @@ async def _answer_requests() -> None:
         )
 
 
-def worker() -> None:
+def worker(*, used: bool) -> None:
     from engine_common.store.door import Move
     from engine_common.transitions import Status
     from engine_worker import measurements
 
     telemetry.start("engine-worker", Settings.load())
+    measurements.begin_at_zero()
+    if not used:
+        return
 
     def record(source: Status, target: Status, **details: str) -> None:
         measurements.record_move(Move(uuid.uuid4(), 1, source, 1, target, 1, **details), 0.2)
@@ -73,9 +78,9 @@ def worker() -> None:
     record(Status.QUEUED, Status.ROUTING)
     record(Status.BUILDING, Status.ROUTING, outcome="slippage_exceeded")
     record(Status.SUBMITTED, Status.CONFIRMED)
-    record(Status.SUBMITTED, Status.FAILED, error_code="simulated_failure")
+    record(Status.SUBMITTED, Status.FAILED, error_code="swap_rejected")
     measurements.record_wait(Status.SUBMITTED)
-    measurements.record_recovered(3)
+    measurements.record_recovered(deserted=True)
     measurements.record_swept(2)
     measurements.record_batch("moves", 4)
     measurements.record_quote("meteora", 0.2, None)
@@ -87,7 +92,7 @@ def worker() -> None:
 if __name__ == "__main__":
     # Requests are measured where spans are recorded; nobody is asked to take them.
     os.environ.update(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_METRICS_EXPORTER="none")
-    {"api": api, "worker": worker}[sys.argv[1]]()
+    {"api": api, "worker": worker}[sys.argv[1]](used=sys.argv[2] == "used")
     sys.stdout.write(metrics.exposition()[0].decode())
     sys.stdout.flush()
     os._exit(0)  # with nobody to send spans to

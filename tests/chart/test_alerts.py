@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from chart.rendering import CHART, ROOT, render
 from chart.value_sets import EVERYTHING
@@ -16,7 +17,7 @@ from chart.value_sets import EVERYTHING
 ALERTS = yaml.safe_load((CHART / "files/alerts.yaml").read_text())
 
 # Labels that do not come from the processes, but from the PodMonitor.
-_OF_THE_TARGET = {"namespace", "container"}
+_OF_THE_TARGET = {"namespace", "release", "pod", "container"}
 
 _SELECTOR = re.compile(r"(?P<name>[a-zA-Z_:]\w*)\{(?P<matchers>[^}]*)\}")
 _MATCHER = re.compile(r'(?P<label>\w+)\s*(?P<operator>=~|!~|!=|=)\s*"(?P<value>[^"]*)"')
@@ -26,11 +27,18 @@ _TEMPLATED = re.compile(r"\$labels\.(\w+)")
 
 @pytest.fixture(scope="module")
 def emitted() -> dict[str, list[dict[str, str]]]:
-    """Return the samples that each service's own instruments have: labels by name."""
+    """Return the samples that each service's own instruments have when all were used: labels by name."""
     samples: dict[str, list[dict[str, str]]] = {}
+    for sample in exposed("used"):
+        samples.setdefault(sample.name, []).append(dict(sample.labels))
+    return samples
+
+
+def exposed(when: str) -> Iterator[Sample]:
+    """Yield what the services expose, `used` or as they `start`."""
     for service in ("api", "worker"):
         done = subprocess.run(
-            [sys.executable, Path(__file__).with_name("emit_metrics.py"), service],
+            [sys.executable, Path(__file__).with_name("emit_metrics.py"), service, when],
             env={"METRICS_PORT": "9464", "PATH": ""},
             capture_output=True,
             text=True,
@@ -39,9 +47,7 @@ def emitted() -> dict[str, list[dict[str, str]]]:
         )
         assert done.returncode == 0, done.stderr
         for family in text_string_to_metric_families(done.stdout):
-            for sample in family.samples:
-                samples.setdefault(sample.name, []).append(dict(sample.labels))
-    return samples
+            yield from family.samples
 
 
 def matching(value: str, operator: str, wanted: str) -> bool:
@@ -97,11 +103,23 @@ def test_what_is_not_emitted_is_noticed(
 
 
 def test_every_metric_in_an_alert_is_looked_at() -> None:
-    """A metric without braces would go unnoticed: each has at least the namespace."""
+    """A metric without braces would go unnoticed: each has at least the namespace, and the release in it."""
     for alert in ALERTS:
-        named = re.findall(r"\b(?:engine|http|mockdex)_\w+", re.sub(r"\{[^}]*\}", "{}", alert["expr"]))
+        named = re.findall(r"\b(?:engine|http|mockdex|process)_\w+", re.sub(r"\{[^}]*\}", "{}", alert["expr"]))
         assert named == [found["name"] for found in _SELECTOR.finditer(alert["expr"])]
-        assert all('namespace="NAMESPACE"' in found["matchers"] for found in _SELECTOR.finditer(alert["expr"]))
+        for found in _SELECTOR.finditer(alert["expr"]):
+            assert found["matchers"].startswith('namespace="NAMESPACE",release="RELEASE"')
+
+
+def test_a_counter_in_an_alert_is_there_at_zero_before_anything_happened() -> None:
+    """Prometheus sees no increase in a series that is born with a count: the first error would go unnoticed."""
+    counted = {found["name"] for alert in ALERTS for found in _SELECTOR.finditer(alert["expr"])}
+    counted = {name for name in counted if name.endswith("_total")}
+    at_start = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in exposed("start")}
+    assert counted <= {name for name, _ in at_start}
+    for sample in exposed("used"):
+        if sample.name in counted:
+            assert at_start.get((sample.name, frozenset(sample.labels.items()))) == 0, sample
 
 
 def test_seconds_are_counted_in_buckets_that_tell_orders_apart(emitted: dict[str, list[dict[str, str]]]) -> None:
@@ -128,11 +146,21 @@ def test_rules_are_rendered_for_the_release_with_summary_description_and_runbook
     rules = rendered_rules()
     assert [rule["alert"] for rule in rules] == [alert["alert"] for alert in ALERTS]
     for rule in rules:
-        assert 'namespace="trading"' in rule["expr"]
+        assert 'namespace="trading",release="order-engine"' in rule["expr"]
         assert "NAMESPACE" not in str(rule)
-        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert "RELEASE" not in str(rule)
+        assert rule["labels"].pop("severity") in ("critical", "warning")
+        assert rule["labels"] == {"namespace": "trading", "release": "order-engine"}
         anchor = rule["alert"].removeprefix("OrderEngine").lower()
         assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{anchor}"
+
+
+@pytest.mark.helm
+def test_what_is_scraped_says_of_which_release_it_is() -> None:
+    """Two releases in one namespace would otherwise hide one another's missing workers."""
+    (monitor,) = [manifest for manifest in render(EVERYTHING) if manifest["kind"] == "PodMonitor"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "release", "replacement": "order-engine"}]
 
 
 def rendered_rules() -> list[dict[str, dict[str, str]]]:

@@ -311,6 +311,7 @@ class ModelDatabase:
 
     def _take(self, rows: Sequence[OrderRow], parameters: Parameters) -> list[tuple[Any, ...]]:
         now = self._now()
+        taken: list[tuple[Any, ...]] = []
         for row in rows:
             former, row.worker_id = row.worker_id, parameters["worker_id"]
             row.version += row.lease_epoch > 0
@@ -319,7 +320,8 @@ class ModelDatabase:
             if row.lease_epoch > 1:
                 self._write_event(EventRow(row.id, row.version, "recovered", row.status, None, row.attempt, now, {}))
             self.on_claimed(row, former)
-        return [row.columns() for row in rows]
+            taken.append((*row.columns(), former is not None))
+        return taken
 
     def _read_owned(self, parameters: Parameters) -> list[tuple[Any, ...]]:
         owner = parameters["worker_id"]

@@ -312,6 +312,8 @@ def _timeless(answer: Any) -> Any:
             told = replace(answer, at=_NOW)
         case door.Moved():
             told = answer.version
+        case claims.Claimed():
+            told = (_timeless(answer.order), answer.deserted)
         case Created():
             told = "created"
         case KeyTaken():

@@ -214,6 +214,7 @@ async def test_probes_and_metrics_have_a_port_of_their_own(
     for line in (
         'engine_orders_accepted_total{status="queued"} 1.0',
         'engine_requests_refused_total{code="invalid_order"} 1.0',
+        'engine_requests_refused_total{code="internal_error"} 0.0',
         'engine_batch_size_count{kind="insert"} 1.0',
         "engine_sockets_open 1.0",
     ):

@@ -42,7 +42,8 @@ async def test_workers_claiming_the_same_ids_get_disjoint_sets(many: Pool) -> No
                 taken: list[Order] = []
                 async with many.connection() as own:
                     for i in range(0, len(wanted), 5):
-                        taken += await claims.claim(own, worker, wanted[i : i + 5], LEASE_S)
+                        claimed = await claims.claim(own, worker, wanted[i : i + 5], LEASE_S)
+                        taken += [one.order for one in claimed]
                 return taken
 
             wanted = [ids, ids[::-1], ids[10:] + ids[:10], ids[20:] + ids[:20]]
@@ -62,7 +63,7 @@ async def test_workers_sweeping_at_once_share_what_there_is(many: Pool) -> None:
             taken: list[Order] = []
             async with many.connection() as own:
                 for _ in range(6):
-                    taken += await claims.sweep(own, worker, 20, LEASE_S)
+                    taken += [one.order for one in await claims.sweep(own, worker, 20, LEASE_S)]
             return taken
 
         taken = await asyncio.gather(*(sweep(worker) for worker in workers))
@@ -77,6 +78,6 @@ async def test_a_claim_does_not_wait_for_a_row_that_somebody_writes(many: Pool, 
         busy, free = await insert_row(connection), await insert_row(connection)
         await other.execute("SELECT FROM orders WHERE id = %s FOR UPDATE", (busy,))
         me = (await living_workers(connection))[0]
-        assert [order.id for order in await claims.claim(connection, me, [busy, free], LEASE_S)] == [free]
+        assert [one.order.id for one in await claims.claim(connection, me, [busy, free], LEASE_S)] == [free]
         await other.rollback()
         assert (await read(connection, busy)).lease_epoch == 0

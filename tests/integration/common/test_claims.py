@@ -40,7 +40,11 @@ async def owned(connection: Connection, status: Status, owner: UUID | None) -> U
 
 async def claimed(connection: Connection, order_id: UUID) -> list[Order]:
     me = await worker(connection)
-    return await claims.claim(connection, me, [order_id], LEASE_S)
+    return [taken.order for taken in await claims.claim(connection, me, [order_id], LEASE_S)]
+
+
+async def swept(connection: Connection, me: UUID, room: int = 10) -> list[UUID]:
+    return [taken.order.id for taken in await claims.sweep(connection, me, room, LEASE_S)]
 
 
 @pytest.mark.parametrize("status", sorted(EXECUTABLE))
@@ -85,7 +89,7 @@ async def test_an_order_that_waits_for_its_retry_is_not_claimed_before(connectio
     waiting = await insert_row(connection, Status.ROUTING, lease_epoch=1, not_before="2100-01-01T00:00:00Z")
     due = await insert_row(connection, Status.ROUTING, lease_epoch=1, not_before="2026-01-01T00:00:00Z")
     me = await worker(connection)
-    assert [order.id for order in await claims.claim(connection, me, [waiting, due], LEASE_S)] == [due]
+    assert [taken.order.id for taken in await claims.claim(connection, me, [waiting, due], LEASE_S)] == [due]
     assert await claims.sweep(connection, me, 10, LEASE_S) == []
 
 
@@ -114,6 +118,19 @@ async def test_every_further_claim_writes_recovered_with_the_next_seq(connection
     assert events[-1] == claims.recovery_event(taken), "what is published is the row"
 
 
+async def test_a_claim_tells_whether_the_owner_before_had_let_go(connection: Connection) -> None:
+    """Deserted is what a worker owned that died or hung; the released and the new are not."""
+    me, stopping = await worker(connection), await worker(connection)
+    new, deserted, released = (
+        await owned(connection, Status.QUEUED, None),
+        await owned(connection, Status.ROUTING, await worker(connection, beat_s_ago=60)),
+        await owned(connection, Status.ROUTING, stopping),
+    )
+    await claims.release(connection, stopping)
+    taken = await claims.claim(connection, me, [new, deserted, released], LEASE_S)
+    assert {one.order.id: one.deserted for one in taken} == {new: False, deserted: True, released: False}
+
+
 async def test_a_claimed_order_comes_back_as_it_stands(connection: Connection) -> None:
     """A claim returns version, status and epoch: the worker goes on from there without reading again."""
     order_id = await owned(connection, Status.BUILDING, await worker(connection, beat_s_ago=60))
@@ -127,16 +144,16 @@ async def test_the_sweep_leaves_a_new_order_to_its_message_for_a_second(connecti
     await create(connection, new_order())
     overdue = await insert_row(connection, state_since="2026-01-01T00:00:00Z")
     me = await worker(connection)
-    assert [order.id for order in await claims.sweep(connection, me, 10, LEASE_S)] == [overdue]
+    assert await swept(connection, me) == [overdue]
 
 
 async def test_the_sweep_takes_what_the_dead_owned_and_what_was_released_at_once(connection: Connection) -> None:
-    """Neither waits for the second that a message is given."""
+    """Neither waits for the second that a message is given, and the claim tells which was which."""
     dead = await owned(connection, Status.QUEUED, await worker(connection, beat_s_ago=60))
     released = await insert_row(connection, Status.SUBMITTED, lease_epoch=2)
     living = await owned(connection, Status.ROUTING, await worker(connection))
-    found = {order.id for order in await claims.sweep(connection, await worker(connection), 10, LEASE_S)}
-    assert found == {dead, released}
+    found = await claims.sweep(connection, await worker(connection), 10, LEASE_S)
+    assert {(taken.order.id, taken.deserted) for taken in found} == {(dead, True), (released, False)}
     assert (await read(connection, living)).lease_epoch == 1
 
 
@@ -144,8 +161,8 @@ async def test_the_sweep_takes_the_oldest_first_and_no_more_than_there_is_room_f
     """Order ids are ordered by time."""
     ids = [await insert_row(connection, lease_epoch=1) for _ in range(9)]
     me = await worker(connection)
-    assert [order.id for order in await claims.sweep(connection, me, 4, LEASE_S)] == ids[:4]
-    assert [order.id for order in await claims.sweep(connection, me, 4, LEASE_S)] == ids[4:8]
+    assert await swept(connection, me, 4) == ids[:4]
+    assert await swept(connection, me, 4) == ids[4:8]
 
 
 async def test_a_release_gives_up_the_unfinished_and_fences_what_still_writes(connection: Connection) -> None:
@@ -159,7 +176,7 @@ async def test_a_release_gives_up_the_unfinished_and_fences_what_still_writes(co
     assert [(await read(connection, order_id)).lease_epoch for order_id in mine] == [2] * len(mine)
     assert [(await read(connection, order_id)).lease_epoch for order_id in (others, *done)] == [1] * 4
     assert await door.move(connection, [from_order(before, Status.CANCELLED)]) == [None]
-    assert {order.id for order in await claims.sweep(connection, other, 10, LEASE_S)} == set(mine)
+    assert set(await swept(connection, other)) == set(mine)
 
 
 async def test_what_a_worker_owns_is_what_is_unfinished_and_due(connection: Connection) -> None:

@@ -222,7 +222,7 @@ async def test_a_claim_between_reading_and_moving_stops_the_old_owners_move(shar
     async with shared_pool.connection() as connection:
         (order,) = await create(connection, new_order())
         old, new = new_id(), new_id()
-        (order,) = await claims.claim(connection, old, [order.id], lease_s=5)
-        (taken,) = await claims.claim(connection, new, [order.id], lease_s=5)
+        ((order, _),) = await claims.claim(connection, old, [order.id], lease_s=5)
+        ((taken, _),) = await claims.claim(connection, new, [order.id], lease_s=5)
         assert await door.move(connection, [move_of(order, Status.ROUTING)]) == [None]
         assert await door.move(connection, [move_of(taken, Status.ROUTING)]) != [None]

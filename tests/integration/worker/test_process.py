@@ -117,8 +117,9 @@ async def test_a_worker_never_carries_more_orders_than_it_may(
 
 
 async def test_metrics_and_probes_tell_how_it_is(start_worker: StartWorker, pool: Pool, redis_url: str) -> None:
-    """How many orders finished, and how many are carried now."""
+    """How many orders finished, and how many are carried now; from the start, so that the first is an increase."""
     worker = await start_worker()
+    assert await worker.metric("engine_orders_recovered_total") == 0
     ids = await place(pool, 3)
     await announce(redis_url, ids)
     await all_finished(pool, ids)

@@ -70,10 +70,12 @@ async def test_what_a_stopped_worker_could_not_finish_is_released_and_taken_over
     assert await first.stop() == 0
     assert await owners(pool) == {None: ORDERS}
     assert {order.lease_epoch for order in await read_all(pool, ids)} == {2}
-    await start_worker(**NO_END)
+    second = await start_worker(**NO_END)
     await assert_swapped_once(dex, await all_finished(pool, ids))
     for events in await histories(pool, ids):
         assert [event.type for event in events if event.type != "status"] == ["recovered"]
+    assert await second.metric('engine_orders_recovered_total{lease="released"}') == ORDERS
+    assert await second.metric('engine_orders_recovered_total{lease="expired"}') == 0
 
 
 async def test_what_is_released_does_not_wait_for_a_redis_that_hangs(
@@ -124,10 +126,11 @@ async def test_orders_of_a_killed_worker_are_recovered_and_swapped_once(
     ids = await submitted(pool, redis_url)
     signatures = {order.id: order.tx_hash for order in await read_all(pool, ids)}
     first.send(signal.SIGKILL)
-    await start_worker(**lease)
+    second = await start_worker(**lease)
     orders = await all_finished(pool, ids)
     await assert_swapped_once(dex, orders)
     assert {order.id: order.tx_hash for order in orders} == signatures
+    assert await second.metric('engine_orders_recovered_total{lease="expired"}') == ORDERS
     assert {order.attempt for order in orders} == {1}
     for events in await histories(pool, ids):
         assert "recovered" in [event.type for event in events]

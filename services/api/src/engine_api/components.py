@@ -82,6 +82,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         await stack.enter_async_context(_running(hub.run, "hub"))
         backlog = Backlog(partial(answering, writing), settings.engine_max_unfinished)
         await stack.enter_async_context(_running(backlog.run, "backlog"))
+        measurements.begin_at_zero()
         measurements.observe_backlog(lambda: backlog.unfinished, backlog.bound)
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)

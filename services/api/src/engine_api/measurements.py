@@ -4,13 +4,23 @@ from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from engine_api import problems
 from engine_common.telemetry import metrics
+from engine_common.transitions import Status
 
 _meter = metrics.meter()
 _accepted = _meter.create_counter("engine.orders.accepted", description="Orders that were stored")
 _refused = _meter.create_counter("engine.requests.refused", description="Requests answered with a problem")
 _batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
 _open_sockets = _meter.create_up_down_counter("engine.sockets.open", description="WebSockets that are open")
+
+
+def begin_at_zero() -> None:
+    """Give the counters their series; Prometheus sees no increase in a series that is born with a count."""
+    for status in (Status.PENDING, Status.QUEUED):
+        _accepted.add(0, {"status": status})
+    for kind in problems.KINDS:
+        _refused.add(0, {"code": kind.code})
 
 
 def count_accepted(status: str) -> None:

@@ -54,6 +54,8 @@ UNAVAILABLE = Kind("unavailable", "Temporarily unavailable", 503, retryable=True
 OVERLOADED = Kind("overloaded", "Too many unfinished orders", 503, retryable=True)
 OUTCOME_UNKNOWN = Kind("outcome_unknown", "Outcome unknown", 503)
 
+KINDS = tuple(value for value in list(globals().values()) if isinstance(value, Kind))
+
 
 class FieldError(NamedTuple):
     """What is wrong with one field of a request."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from engine_common.errors import NoLiquidity
+from engine_common.errors import NoLiquidity, Verdict
 from engine_common.orders import EventType
 from engine_common.store.door import Move
 from engine_common.telemetry import metrics
@@ -14,6 +14,10 @@ _meter = metrics.meter()
 # Seconds. OpenTelemetry's own are meant for milliseconds: everything would be below the first one.
 _ORDER_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _QUOTE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Whose lease an order had that was taken over.
+_EXPIRED, _RELEASED = "expired", "released"
+# States in which venues and chain are asked.
+_TRYING = (Status.ROUTING, Status.BUILDING, Status.SUBMITTED)
 _state_duration = _meter.create_histogram(
     "engine.order.state.duration",
     unit="s",
@@ -43,6 +47,21 @@ _quote_latency = _meter.create_histogram(
 )
 
 
+def begin_at_zero() -> None:
+    """Give the counters their series; Prometheus sees no increase in a series that is born with a count."""
+    for lease in (_EXPIRED, _RELEASED):
+        _recovered.add(0, {"lease": lease})
+    _swept.add(0)
+    _finished.add(0, {"status": Status.CONFIRMED, "reason": ""})
+    for verdict in Verdict.__subclasses__():
+        _finished.add(0, {"status": Status.FAILED, "reason": verdict.code})
+    for state in _TRYING:
+        _waits.add(0, {"state": state})
+        for verdict in Verdict.__subclasses__():
+            if verdict.retryable:
+                _retries.add(0, {"reason": verdict.code, "state": state})
+
+
 def record_move(move: Move, state_s: float) -> None:
     """Count a committed move; `state_s` is how long the order was in the state that it left."""
     if not metrics.enabled():
@@ -61,9 +80,9 @@ def record_wait(state: Status) -> None:
     _waits.add(1, {"state": state})
 
 
-def record_recovered(orders: int) -> None:
-    """Count orders that this worker took over."""
-    _recovered.add(orders)
+def record_recovered(*, deserted: bool) -> None:
+    """Count an order that this worker took over: from one that died or hung, or from one that released it."""
+    _recovered.add(1, {"lease": _EXPIRED if deserted else _RELEASED})
 
 
 def record_swept(orders: int) -> None:

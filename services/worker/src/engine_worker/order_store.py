@@ -9,6 +9,7 @@ from uuid import UUID
 
 from engine_common.orders import Order
 from engine_common.store import claims, door, reading
+from engine_common.store.claims import Claimed
 from engine_common.store.door import Move, Moved, SignedSwap
 from engine_common.store.group_commit import GroupCommit
 from engine_common.store.pool import TROUBLE, Connection
@@ -59,25 +60,26 @@ class OrderStore:
         return await self._claims.submit(order_id)
 
     async def _claim_batch(self, connection: Connection, ids: Sequence[UUID]) -> list[Order | None]:
-        claimed = {order.id: order for order in await claims.claim(connection, self._worker_id, ids, self._lease_s)}
-        self._take_over(list(claimed.values()))
-        return [claimed.get(order_id) for order_id in ids]
+        claimed = await claims.claim(connection, self._worker_id, ids, self._lease_s)
+        taken = {order.id: order for order in self._take_over(claimed)}
+        return [taken.get(order_id) for order_id in ids]
 
     async def sweep(self, room: int) -> list[Order]:
         """Take up to `room` orders that nobody executes."""
         async with self._lend() as connection:
-            orders = await claims.sweep(connection, self._worker_id, room, self._lease_s)
-        self._take_over(orders)
+            swept = await claims.sweep(connection, self._worker_id, room, self._lease_s)
+        orders = self._take_over(swept)
         measurements.record_swept(len(orders))
         return orders
 
-    def _take_over(self, orders: Sequence[Order]) -> None:
-        """Tell the world of the orders that a claim took from another owner."""
-        for order in orders:
+    def _take_over(self, claimed: Sequence[Claimed]) -> list[Order]:
+        """Return the orders, and tell the world of those that had another owner before."""
+        for order, deserted in claimed:
             event = claims.recovery_event(order)
             if event is not None:
                 self._events.publish(event, order.account, order.user_wallet)
-                measurements.record_recovered(1)
+                measurements.record_recovered(deserted=deserted)
+        return [order for order, _ in claimed]
 
     async def read_owned(self) -> dict[UUID, int]:
         """Return the unfinished orders that are this worker's and due, with their epochs."""

@@ -93,6 +93,7 @@ class WorkerProcess:
 
         Raises PortTaken, and CommitsNotDurable in production.
         """
+        measurements.begin_at_zero()
         if self._settings.metrics_port is not None:
             self._probes = await probes.serve_probes(self._settings.metrics_port, self._ready)
         measurements.observe_in_flight(lambda: self._engine.in_flight)

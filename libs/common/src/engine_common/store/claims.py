@@ -1,6 +1,7 @@
 """Who executes an order: heartbeats, claims, the sweep and release. Ownership changes here, status never."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from engine_common.orders import Event, EventType, Order
@@ -9,15 +10,22 @@ from engine_common.store.pool import Connection
 from engine_common.store.reading import as_order
 
 
-async def claim(connection: Connection, worker_id: UUID, ids: Sequence[UUID], lease_s: float) -> list[Order]:
+class Claimed(NamedTuple):
+    """An order as its claim left it; `deserted`: its former owner had not released it, so that one died or hung."""
+
+    order: Order
+    deserted: bool
+
+
+async def claim(connection: Connection, worker_id: UUID, ids: Sequence[UUID], lease_s: float) -> list[Claimed]:
     """Take those of the orders that are recoverable, and return them as they now stand."""
     cursor = await connection.execute(
         statements.CLAIM, {"worker_id": worker_id, "ids": list(ids), "lease_s": lease_s}, prepare=True
     )
-    return [as_order(row) for row in await cursor.fetchall()]
+    return [Claimed(as_order(row[:-1]), row[-1]) for row in await cursor.fetchall()]
 
 
-async def sweep(connection: Connection, worker_id: UUID, room: int, lease_s: float) -> list[Order]:
+async def sweep(connection: Connection, worker_id: UUID, room: int, lease_s: float) -> list[Claimed]:
     """Take up to `room` recoverable orders, oldest first.
 
     Those of the dead and the released at once, never claimed ones when they have been queued for 1 s.
@@ -25,7 +33,7 @@ async def sweep(connection: Connection, worker_id: UUID, room: int, lease_s: flo
     cursor = await connection.execute(
         statements.SWEEP, {"worker_id": worker_id, "room": room, "lease_s": lease_s}, prepare=True
     )
-    return [as_order(row) for row in await cursor.fetchall()]
+    return [Claimed(as_order(row[:-1]), row[-1]) for row in await cursor.fetchall()]
 
 
 def recovery_event(order: Order) -> Event | None:

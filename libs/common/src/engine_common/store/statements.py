@@ -193,7 +193,7 @@ _CLAIM = (
     FROM candidates c WHERE o.id = c.id
     RETURNING """
     + _ORDER
-    + """
+    + """, c.worker_id IS NOT NULL AS deserted
 ), recovered AS (
     INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
     SELECT id, version, 'recovered', status, NULL, attempt, updated_at, '{}' FROM claimed WHERE lease_epoch > 1
@@ -205,7 +205,7 @@ SELECT * FROM claimed ORDER BY id
 CLAIM = (
     """
 WITH candidates AS MATERIALIZED (
-    SELECT o.id FROM orders o WHERE o.id = ANY(%(ids)s::uuid[])
+    SELECT o.id, o.worker_id FROM orders o WHERE o.id = ANY(%(ids)s::uuid[])
 """
     + _CLAIM_CANDIDATES
     + " ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED"
@@ -216,7 +216,7 @@ WITH candidates AS MATERIALIZED (
 SWEEP = (
     """
 WITH candidates AS MATERIALIZED (
-    SELECT o.id FROM orders o
+    SELECT o.id, o.worker_id FROM orders o
     WHERE (o.lease_epoch > 0 OR o.state_since < clock_timestamp() - interval '1 second')
 """
     + _CLAIM_CANDIDATES
