@@ -21,7 +21,7 @@ class DeploySettings(Settings):
     values: Path | None = Field(None, description="file of values for the chart")
     namespace: str = Field("order-engine", pattern=_NAME, max_length=63, description="namespace, made when missing")
     release: str = Field("order-engine", pattern=_NAME, max_length=40, description="name of the Helm release")
-    stopped: bool = Field(False, description="deploy without pods of api and worker, for a restore")
+    stopped: bool = Field(False, description="`make deploy` without pods of api and worker, for a restore")
     deploy_timeout_s: int = Field(300, ge=10, description="seconds that the pods have to become ready")
 
 
