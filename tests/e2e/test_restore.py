@@ -7,16 +7,37 @@ import sys
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from devstack import binaries
 from support.backends import Share
 from support.databases import temporary_database
 from support.running_stack import RunningStack, running_stack
 
+HANDBOOK = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 
-def run_postgres_tool(name: str, *arguments: str) -> None:
-    tool = binaries.postgres_directory() / name
-    subprocess.run([tool, *arguments], check=True, capture_output=True, env={}, timeout=60)
+
+def command_of_the_handbook(pattern: str) -> str:
+    found = re.search(pattern, HANDBOOK, re.DOTALL)
+    assert found, pattern
+    return found[1]
+
+
+BACK_UP = command_of_the_handbook(r"kubectl exec order-engine-postgres-0 -- (pg_dump [^>]+) > orders\.dump")
+RESTORE = command_of_the_handbook(r"kubectl exec -i order-engine-postgres-0 -- sh -c '([^']+)' < orders\.dump")
+
+
+def run_on(database_url: str, command: str, *, given: bytes = b"") -> bytes:
+    """Run a command that the handbook has for the pod's database `engine` and its user on another database."""
+    where = conninfo_to_dict(database_url)
+    command = re.sub(r"(?<!-U )\bengine\b", str(where["dbname"]), command).replace("-U engine", f"-U {where['user']}")
+    environment = {f"PG{name.upper()}": str(where[name]) for name in ("host", "port", "password") if name in where}
+    environment["PATH"] = f"{binaries.postgres_directory()}:/usr/bin:/bin"
+    done = subprocess.run(
+        ["sh", "-c", command], input=given, capture_output=True, env=environment, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
 
 
 def reconciled(stack: RunningStack) -> str:
@@ -27,22 +48,19 @@ def reconciled(stack: RunningStack) -> str:
 
 
 def test_orders_that_were_swapped_after_the_backup_are_not_swapped_again(tmp_path: Path, backends: Share) -> None:
-    """As docs/operations.md says: restore without workers, reconcile, audit."""
-    backup = tmp_path / "orders.dump"
-    with (
-        temporary_database(backends.admin_url) as lost_url,
-        running_stack(tmp_path / "stack", DATABASE_URL=lost_url, REDIS_URL=backends.redis_url) as stack,
-    ):
-        stack.signal_family("worker-1", signal.SIGSTOP)
-        under_way = [stack.place()["orderId"] for _ in range(3)]
-        run_postgres_tool("pg_dump", "--format=custom", f"--file={backup}", f"--dbname={lost_url}")
-        stack.signal_family("worker-1", signal.SIGCONT)
-        late = stack.place()["orderId"]
-        swapped = {order_id: stack.finished(order_id) for order_id in (*under_way, late)}
-        assert {order["status"] for order in swapped.values()} == {"confirmed"}
-
+    """By the commands of docs/operations.md: restore in place without workers, reconcile, audit."""
     with temporary_database(backends.admin_url) as url:
-        run_postgres_tool("pg_restore", "--no-owner", f"--dbname={url}", str(backup))
+        with running_stack(tmp_path / "stack", DATABASE_URL=url, REDIS_URL=backends.redis_url) as stack:
+            stack.signal_family("worker-1", signal.SIGSTOP)
+            under_way = [stack.place()["orderId"] for _ in range(3)]
+            backup = run_on(url, BACK_UP)
+            stack.signal_family("worker-1", signal.SIGCONT)
+            late = stack.place()["orderId"]
+            swapped = {order_id: stack.finished(order_id) for order_id in (*under_way, late)}
+            assert {order["status"] for order in swapped.values()} == {"confirmed"}
+
+        with psycopg.connect(url):  # somebody's session does not hold it up
+            run_on(url, RESTORE, given=backup)
         with psycopg.connect(url) as connection:
             connection.execute("DELETE FROM workers")  # as if the last heartbeat were half a minute ago
         with running_stack(tmp_path / "stack", DATABASE_URL=url, REDIS_URL=backends.redis_url, WORKERS="0") as stack:
