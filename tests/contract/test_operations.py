@@ -1,6 +1,9 @@
 """The handbook of operations tells the truth where a machine can tell: links, verbs, manifests, SQL."""
 
+import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from uuid import UUID
 
@@ -8,6 +11,7 @@ import psycopg
 import pytest
 import yaml
 
+from devstack import binaries
 from engine_common.store import statements
 
 ROOT = Path(__file__).parents[2]
@@ -59,8 +63,16 @@ def test_manifests_are_yaml_that_names_its_kind() -> None:
     assert [manifest["kind"] for manifest in found] == ["Cluster", "ScheduledBackup", "Cluster"]
 
 
-def test_old_orders_are_moved_out_by_the_statement_of_the_handbook(database_url: str) -> None:
-    """Of what has finished before the cut, all rows come out and none stays; everything else stays."""
+def psql(database_url: str, script: str, directory: Path) -> None:
+    """Run what a person would paste."""
+    program = binaries.postgres_directory() / "psql"
+    command = [program, "--no-psqlrc", "--quiet", f"--dbname={database_url}"]
+    done = subprocess.run(command, input=script, cwd=directory, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_old_orders_are_moved_out_by_the_statement_of_the_handbook(database_url: str, tmp_path: Path) -> None:
+    """Of what has finished before the cut, all rows come into the file and none stays; everything else stays."""
     cut = UUID("0199a000-0000-7000-8000-000000000000")
     old, unfinished, new = (UUID(int=cut.int + distance) for distance in (-1, -2, 1))
     (block,) = blocks("sql")
@@ -80,16 +92,40 @@ def test_old_orders_are_moved_out_by_the_statement_of_the_handbook(database_url:
                 "INSERT INTO attempts (order_id, attempt, outcome, ended_at) VALUES (%s, 1, 'no_liquidity', now())",
                 (order_id,),
             )
-        setting, statement = block.split(";", 1)
-        connection.execute(setting)  # pyright: ignore[reportArgumentType]
-        archived = connection.execute(statement.split(";")[0]).fetchone()  # pyright: ignore[reportArgumentType]
-        assert archived is not None
-        orders, events, attempts = archived
-        assert [order["id"] for order in orders] == [str(old)]
-        assert [event["order_id"] for event in events] == [attempt["order_id"] for attempt in attempts] == [str(old)]
+        psql(database_url, block, tmp_path)
+        left = connection.execute("SELECT count(*) FROM orders").fetchone()
+        assert left == (3,), "rows are gone before anybody has looked into the file"
+        psql(database_url, f"{block}COMMIT;\n", tmp_path)
+        archived = json.loads((tmp_path / "archive.json").read_text())
+        assert [order["id"] for order in archived["orders"]] == [str(old)]
+        for kind in ("events", "attempts"):
+            assert [each["order_id"] for each in archived[kind]] == [str(old)]
         for left in (
             connection.execute("SELECT id FROM orders ORDER BY 1"),
             connection.execute("SELECT order_id FROM order_events ORDER BY 1"),
             connection.execute("SELECT order_id FROM attempts ORDER BY 1"),
         ):
             assert left.fetchall() == [(unfinished,), (new,)]
+
+
+def test_no_secret_of_the_handbook_becomes_an_argument() -> None:
+    """Every user of a machine can list the arguments of programs; what a shell expands on its own line stays in it."""
+    assert "--from-literal" not in TEXT
+    written = [line for block in blocks("") for line in block.splitlines() if "get secret" in line and " > " in line]
+    assert written
+    assert all(line.startswith("(umask 077; ") for line in written)
+
+
+def test_what_secrets_are_made_from_is_written_by_the_commands_of_the_handbook() -> None:
+    """Without a line's end, which would become part of the secret."""
+    lines = [line for block in blocks("") for line in block.splitlines() if line.endswith("=/dev/stdin")]
+    environment = {**os.environ, "REDIS_PASSWORD": "pa55", "TEST_KEY": "k3y"}
+    written = {}
+    for line in lines:
+        command, _, maker = line.partition(" | kubectl create secret generic ")
+        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
+        written[maker] = done.stdout
+    assert written == {
+        "order-engine-redis --from-file=uri=/dev/stdin": "rediss://engine:pa55@redis.example.com:6380/0",
+        "order-engine-test-key --from-file=key=/dev/stdin": "k3y",
+    }
