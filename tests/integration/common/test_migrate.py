@@ -1,6 +1,7 @@
 """Migrations: many at once, after a killed one, and against a database that is ahead."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from psycopg import sql
 
 from engine_common.migrate import migrate, migrations
+from engine_common.migration_lock import MigratorBusy, held
 
 NAMES = [migration.id for migration in migrations()]
 WAITER = ("-m", "engine_common.migrate", "--wait")
@@ -166,6 +168,44 @@ def test_a_patient_migrator_waits_for_its_database(empty_database_url: str) -> N
             assert "orders" in tables(url)
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("patience", [(), ("--patience", "60")])
+def test_a_migrator_waits_for_another_one_and_says_for_which(
+    empty_database_url: str, patience: tuple[str, ...]
+) -> None:
+    """By its session, and for a while even when nobody asked it for patience."""
+    with held(empty_database_url, 0) as other:
+        migrator = start(empty_database_url, "-m", "engine_common.migrate", *patience)
+        assert migrator.stdout is not None
+        line = migrator.stdout.readline()
+        assert f"waiting: session {other.info.backend_pid} (migrate on {socket.gethostname()}, from " in line
+    with ended(migrator) as output:
+        assert migrator.returncode == 0, output
+    assert migrate(empty_database_url) == []
+
+
+def test_a_migrator_whose_patience_ends_says_who_holds_the_lock_and_how_to_end_it(empty_database_url: str) -> None:
+    """A session may outlive its migrator, whose node died."""
+    with held(empty_database_url, 0) as other:
+        migrator = start(empty_database_url, "-m", "engine_common.migrate", "--patience", "0.5")
+        with ended(migrator) as output:
+            assert migrator.returncode == 1
+            assert f"session {other.info.backend_pid} (migrate on " in output
+            assert f"`SELECT pg_terminate_backend({other.info.backend_pid})`" in output
+            assert "Traceback" not in output
+        with pytest.raises(MigratorBusy):
+            migrate(empty_database_url, lock_patience_s=0)
+
+
+def test_the_server_soon_ends_the_session_of_a_migrator_whose_node_died(empty_database_url: str) -> None:
+    """By default it would ask after two hours whether the client is still there."""
+    with held(empty_database_url, 0) as connection:
+        shown = [
+            connection.execute(sql.SQL("SHOW {}").format(sql.Identifier(f"tcp_keepalives_{each}"))).fetchone()
+            for each in ("idle", "interval", "count")
+        ]
+        assert shown == [("10",), ("5",), ("3",)]
 
 
 def test_a_waiter_is_content_with_a_database_that_is_ahead(database_url: str) -> None:

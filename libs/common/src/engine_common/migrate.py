@@ -16,15 +16,17 @@ from typing import Any
 import psycopg
 import yoyo
 
+from engine_common import migration_lock
+from engine_common.migration_lock import MigratorBusy
 from engine_common.settings import DatabaseSettings, load_or_exit
 from engine_common.store.pool import with_driver
 from engine_common.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-# Any constant will do, as long as every version of the engine takes the same one.
-_ADVISORY_LOCK = 0x0D_EC_0D_E5
 _PAUSE_S = 0.5
+# For a migrator that is at work: migrations take seconds.
+_LOCK_PATIENCE_S = 60.0
 
 
 def migrations() -> Any:
@@ -32,18 +34,19 @@ def migrations() -> Any:
     return yoyo.read_migrations(str(files("engine_common") / "migrations"))
 
 
-def migrate(database_url: str) -> list[str]:
+def migrate(database_url: str, *, lock_patience_s: float = _LOCK_PATIENCE_S) -> list[str]:
     """Apply what is missing and return the names applied; a database that is ahead is left as it is.
 
     Safe when many start at once, and after one was killed: yoyo's own lock is a row that a killed process leaves
     behind, so an advisory lock on a connection of its own decides, and a left row is broken.
 
-    Raises psycopg.OperationalError when the database cannot be reached.
+    Raises MigratorBusy when another one is not done within `lock_patience_s`, psycopg.OperationalError when the
+    database cannot be reached.
     """
-    with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as guard:
-        guard.execute("SELECT pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
+    with migration_lock.held(database_url, lock_patience_s):
         backend: Any = yoyo.get_backend(with_driver(database_url))
         with closing(backend.connection):
+            migration_lock.end_with_client(backend.connection)
             backend.break_lock()
             missing = backend.to_apply(migrations())
             names = [migration.id for migration in missing]
@@ -80,6 +83,8 @@ def main() -> None:
         applied = _migrate_patiently(settings.database_url, arguments.patience)
     except psycopg.OperationalError as error:
         sys.exit(f"migrate: PostgreSQL at DATABASE_URL cannot be used: {error}")
+    except MigratorBusy as error:
+        sys.exit(f"migrate: {error}")
     log.info("database is up to date, %d migrations applied", len(applied))
 
 
@@ -93,9 +98,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--patience",
         type=float,
-        default=0,
         metavar="SECONDS",
-        help="how long to try again while PostgreSQL cannot be used (0: not at all)",
+        help="how long to try again while PostgreSQL cannot be used or another migrator is at work (default: "
+        f"not at all, and {_LOCK_PATIENCE_S:.0f} for the other migrator)",
     )
     return parser.parse_args()
 
@@ -114,11 +119,13 @@ def _reason_to_wait(database_url: str) -> str | None:
     return f"the database lacks {', '.join(names)}; a migrator has to run" if names else None
 
 
-def _migrate_patiently(database_url: str, patience_s: float) -> list[str]:
+def _migrate_patiently(database_url: str, patience_s: float | None) -> list[str]:
+    if patience_s is None:
+        return migrate(database_url)
     end = time.monotonic() + patience_s
     while True:
         try:
-            return migrate(database_url)
+            return migrate(database_url, lock_patience_s=max(0.0, end - time.monotonic()))
         except psycopg.OperationalError as error:
             if time.monotonic() >= end:
                 raise
