@@ -13,7 +13,9 @@ from kindstack.kubectl import Kubectl
 from kindstack.programs import run
 
 CHART = ROOT / "deploy" / "helm" / "order-engine"
-_INPUTS = "inputs"  # label of a release: the digest of what it was made from
+# Labels of a revision: the digest of what it was made from, and its number, since Helm hands the labels of a revision
+# on to the next one, also to somebody's `helm upgrade --reuse-values --set …`.
+_INPUTS, _MADE_AS = "inputs", "made-as"
 
 # What a restore waits for: everything but api and worker, on the right database, migrated. Both numbers are those that
 # `kubectl scale` left, so that nobody contests the fields.
@@ -65,14 +67,12 @@ class Release:
         """Tell whether the cluster holds a successful release of exactly this, with every pod ready."""
         marks = f"owner=helm,name={self.name},status=deployed,{_INPUTS}={self.inputs()}"
         found = await self.kubectl.items("secrets", "--namespace", self.namespace, "--selector", marks)
-        return bool(found) and await self._is_ready()
+        ours = any(_label(each, _MADE_AS) == _label(each, "version") for each in found)
+        return ours and await self._is_ready()
 
     async def deployed_tag(self) -> str | None:
         """Return the tag of the images that were deployed last with success, None where there is none."""
-        try:
-            history: list[Document] = json.loads(await run("helm", "history", self.name, *self._where, "--output=json"))
-        except ProgramFailed:  # no such release
-            return None
+        history = await self._history()
         good = [int(each["revision"]) for each in history if each["status"] in {"deployed", "superseded"}]
         if not good:
             return None
@@ -97,7 +97,8 @@ class Release:
         Raises ProgramFailed. When cancelled, Helm is stopped and marks the release as failed.
         """
         wait = ["--wait", "--wait-for-jobs", f"--timeout={self.timeout_s}s"]
-        labels = ["--labels", f"{_INPUTS}={self.inputs()}"]
+        revision = max((int(each["revision"]) for each in await self._history()), default=0) + 1
+        labels = ["--labels", f"{_INPUTS}={self.inputs()},{_MADE_AS}={revision}"]
         context = ["--kube-context", self.kubectl.context]
         await run("helm", "upgrade", "--install", self.name, *self.arguments, *context, *wait, *labels)
 
@@ -115,6 +116,12 @@ class Release:
     def _where(self) -> list[str]:
         return ["--namespace", self.namespace, "--kube-context", self.kubectl.context]
 
+    async def _history(self) -> list[Document]:
+        try:
+            return json.loads(await run("helm", "history", self.name, *self._where, "--output=json"))
+        except ProgramFailed:  # no such release
+            return []
+
     async def _is_ready(self) -> bool:
         ours = f"app.kubernetes.io/instance={self.name}"
         found = await self.kubectl.items("deployments,statefulsets", "--namespace", self.namespace, "--selector", ours)
@@ -125,6 +132,10 @@ def require_files(release: Release) -> None:
     """Raise StackError, naming it, when a file to deploy from cannot be read."""
     if release.values and not os.access(release.values, os.R_OK):
         raise StackError(f"VALUES={release.values} cannot be read: give the path of a file of values for the chart.")
+
+
+def _label(stored: Document, name: str) -> str:
+    return text(stored, "metadata", "labels", name)
 
 
 def _has_all_replicas(workload: Document) -> bool:

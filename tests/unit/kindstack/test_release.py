@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,10 @@ from kindstack.kubectl import Kubectl
 from kindstack.release import STOPPED, Release, require_files
 
 from .conftest import Programs
+
+
+def stored(revision: str, made_as: str) -> dict[str, Any]:
+    return {"metadata": {"labels": {"version": revision, "made-as": made_as}}}
 
 
 @pytest.fixture
@@ -23,8 +28,9 @@ def release(tmp_path: Path) -> Release:
 
 async def test_helm_is_told_where_and_what_and_waits_for_jobs_too(programs: Programs, release: Release) -> None:
     """The context stands in every call: no other cluster can be meant."""
+    programs.answer("helm history", status=1, err="Error: release: not found")
     await replace(release, registry="reg.example/team").upgrade()
-    (call,) = programs.calls
+    call = programs.calls[-1]
     assert call.startswith(f"helm upgrade --install engine {release.chart} --namespace space --values {release.values}")
     assert "--set-string image.registry=reg.example/team --set-string image.tag=1.2" in call
     assert "--kube-context ctx --wait --wait-for-jobs --timeout=60s --labels inputs=" in call
@@ -68,10 +74,31 @@ async def test_a_release_is_left_alone_when_it_is_the_same_and_ready(
     programs: Programs, release: Release, releases: int, workload: dict[str, int], *, deployed: bool
 ) -> None:
     """Otherwise Helm is called."""
-    programs.answer("get secrets", {"items": [{}] * releases})
+    programs.answer("get secrets", {"items": [stored("4", "4")] * releases})
     document = {"metadata": {"generation": 3}, "spec": {"replicas": 2}, "status": workload}
     programs.answer("get deployments,statefulsets", {"items": [document]})
     assert await release.is_deployed() is deployed
+
+
+async def test_a_release_that_somebody_else_has_changed_since_is_another_one(
+    programs: Programs, release: Release
+) -> None:
+    """Helm gives the labels of a revision to the next one, whatever values that has: ours names its revision."""
+    programs.answer("get secrets", {"items": [stored("5", "4")]})
+    status = {"readyReplicas": 1, "updatedReplicas": 1, "observedGeneration": 1}
+    ready = {"metadata": {"generation": 1}, "spec": {"replicas": 1}, "status": status}
+    programs.answer("get deployments,statefulsets", {"items": [ready]})
+    assert not await release.is_deployed()
+
+
+@pytest.mark.parametrize(("history", "next_one"), [([4, 5], "6"), ([], "1")])
+async def test_a_release_is_marked_with_the_revision_that_it_becomes(
+    programs: Programs, release: Release, history: list[int], next_one: str
+) -> None:
+    """Also the first one."""
+    programs.answer("helm history", [{"revision": number, "status": "failed"} for number in history])
+    await release.upgrade()
+    assert programs.calls[-1].endswith(f",made-as={next_one}")
 
 
 @pytest.mark.parametrize(("status", "undo"), [("pending-upgrade", "rollback"), ("pending-install", "uninstall")])

@@ -61,6 +61,11 @@ def minutes() -> Callable[[], float]:
     return lambda: next(clock)
 
 
+@pytest.fixture(autouse=True)
+def first_revision(programs: Programs) -> None:
+    programs.answer("helm history", status=1, err="Error: release: not found")
+
+
 async def roll_out(clock: Callable[[], float] = time.monotonic) -> str:
     output = StringIO()
     release = Release(Kubectl("ctx"), "engine", "space", None, None, "1.2", 60, CHART)
