@@ -1,7 +1,7 @@
 # The menu: `make help`. A verb is a line or two here; what it does lives in the program that it calls.
 SHELL := /bin/bash
 VENV ?= .venv
-UV_VERSION := 0.13.8
+UV_VERSION := 0.13.9
 BIN := $(VENV)/bin
 # A uv in PATH is used as it is; otherwise the pinned one that make-venv brings.
 UV = $(shell command -v uv || echo $(BIN)/uv)

@@ -103,6 +103,14 @@ def test_a_lock_says_nothing_about_where_packages_come_from(lock: str) -> None:
     assert not re.search(r"https?:|--(extra-)?index|--find-links|--trusted|@ file|\bsimple/|\.org\b|\.com\b", text)
 
 
+def test_one_version_of_uv_makes_environments_locks_and_images() -> None:
+    """What is tested is installed as what is shipped."""
+    (locked,) = [str(pin.version) for pin in pins("dev") if pin.name == "uv"]
+    bootstrapped = re.findall(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    building = re.findall(r"^ARG UV_IMAGE=\S+:(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert (bootstrapped, building) == ([locked], [locked])
+
+
 def test_mockdex_is_served_without_what_only_the_order_contract_needs() -> None:
     """It shares settings and telemetry, and nothing else."""
     assert {"psycopg", "redis", "dramatiq"} & {pin.name for pin in pins("mockdex")} == set()
