@@ -38,6 +38,12 @@ def rendered_text(values: Values, *options: str) -> str:
     return _helm_template(json.dumps(values, sort_keys=True), options)
 
 
+def notes(values: Values, *options: str) -> str:
+    """Return what Helm prints for people after an installation. Raises Refused."""
+    printed = _helm(("install", RELEASE, CHART, "--dry-run=client", *options), json.dumps(values, sort_keys=True))
+    return printed.split("\nNOTES:\n", 1)[1]
+
+
 def render(values: Values, *options: str) -> list[Manifest]:
     """Return the manifests. Raises Refused."""
     return _parsed(json.dumps(values, sort_keys=True), options)
@@ -50,9 +56,18 @@ def _parsed(values: str, options: tuple[str, ...]) -> list[Manifest]:
 
 @cache
 def _helm_template(values: str, options: tuple[str, ...]) -> str:
+    return _helm(("template", RELEASE, CHART, *options), values)
+
+
+def rendered_release(name: str) -> list[Manifest]:
+    """Return the manifests of a release of this name. Raises Refused."""
+    return [one for one in yaml.load_all(_helm(("template", name, CHART), "{}"), _LOADER) if one]
+
+
+def _helm(arguments: tuple[str | Path, ...], values: str) -> str:
     assert HELM is not None, WITHOUT_HELM
     done = subprocess.run(
-        [HELM, "template", RELEASE, CHART, "--namespace", NAMESPACE, "--values", "-", *options],
+        [HELM, *arguments, "--namespace", NAMESPACE, "--values", "-"],
         input=values,
         capture_output=True,
         text=True,

@@ -128,6 +128,15 @@ def test_no_secret_is_made_and_none_is_written_down(manifests: list[Manifest]) -
                     assert ":$(" in value, name
 
 
+def test_no_secret_is_an_argument(manifests: list[Manifest]) -> None:
+    """Arguments are shown to whoever lists processes or containers."""
+    for pod in pod_templates(manifests):
+        for container in containers(pod):
+            secret = {name for name, value in environment(container).items() if "secretKeyRef" in value}
+            arguments = " ".join([*container.get("command", []), *container.get("args", [])])
+            assert not [name for name in secret if name in arguments]
+
+
 def test_a_variable_stands_once_and_after_those_that_it_uses(manifests: list[Manifest]) -> None:
     """Kubernetes expands what stands above, and cannot apply what stands twice."""
     for pod in pod_templates(manifests):
@@ -249,6 +258,18 @@ def test_what_must_outlive_a_release_does_and_the_rest_goes_with_it(manifests: l
         annotations = manifest["metadata"].get("annotations", {})
         if "helm.sh/hook" in annotations:
             assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+
+
+def test_a_production_release_is_tested_only_if_its_values_say_so() -> None:
+    """The test swaps 0.1 SOL, which is real there."""
+
+    def hooks(values: dict[str, Any]) -> list[str]:
+        return [m["kind"] for m in render(values) if "helm.sh/hook" in m["metadata"].get("annotations", {})]
+
+    assert hooks(PRODUCTION) == []
+    assert hooks({**PRODUCTION, "test": {**PRODUCTION["test"], "enabled": True}}) == ["ConfigMap", "Pod"]
+    assert hooks(DEVELOPMENT) == ["ConfigMap", "Pod"]
+    assert hooks({"test": {"enabled": False}}) == []
 
 
 def test_a_pod_is_replaced_when_its_configuration_changes() -> None:

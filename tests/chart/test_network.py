@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from chart.rendering import Manifest, component, containers, environment, find, of_kind, pod_templates, render
-from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION
+from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, merged
 
 pytestmark = pytest.mark.helm
 
@@ -101,6 +101,23 @@ def test_servers_outside_are_called_on_their_ports_alone() -> None:
     assert outside(manifests, "worker") == {5432, 6380, 4318, 443}
     assert outside(manifests, "migrate") == {5432}
     assert not any(outside(render(EVERYTHING), name) for name in ("api", "worker", "mockdex", "migrate", "test"))
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://dex.internal:8080", 8080),
+        ("https://dex.internal", 443),
+        ("http://dex.internal/path:9/", 80),
+        ("https://[fd00::1]:8443/rpc", 8443),
+        ("http://[fd00::1]", 80),
+    ],
+)
+def test_the_port_of_a_url_is_open_and_no_other(url: str, port: int) -> None:
+    """A port that had to be said a second time was forgotten, and the pods ran into their own policy."""
+    manifests = render(merged(PRODUCTION, {"dex": {"url": url}, "otel": {"endpoint": "http://c.obs:4317"}}))
+    assert outside(manifests, "worker") == {5432, 6380, 4317, port}
+    assert outside(manifests, "api") == {5432, 6380, 4317}
 
 
 def test_metrics_are_read_from_the_namespace_of_prometheus_alone() -> None:

@@ -1,6 +1,7 @@
 """The schema knows every value, each value changes what is rendered, and what is wrong is refused by its name."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import CHART, HELM, Refused, Values, render, rendered_text
+from chart.rendering import CHART, HELM, Refused, Values, notes, render, rendered_release, rendered_text
 from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, at, merged
+from engine_api.routes.table import ROUTES
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -20,6 +22,7 @@ _CONTEXTS = (EVERYTHING, PRODUCTION, DEVELOPMENT, merged(EVERYTHING, {"api": {"a
 _OWN_CONTEXTS: dict[str, Values] = {
     "mockdex.enabled": merged(PRODUCTION, {"dex": {"url": ""}, "mockdex": {"enabled": True}}),
     "jaeger.enabled": DEVELOPMENT,
+    "ingress.tlsTerminatedElsewhere": merged(PRODUCTION, {"ingress": {"tls": []}}),
 }
 # Without its counterpart such a change is refused; with it, the present values would be.
 _TOGETHER: dict[str, Values] = {
@@ -68,11 +71,19 @@ def shows(path: str) -> bool:
         for value in others(LEAVES[path], present):
             values = merged(merged(context, _TOGETHER.get(path, {})), at(path, value))
             try:
-                if rendered_text(values) != rendered_text(context):
-                    return True
+                changed = rendered_text(values)
             except Refused:
                 continue
+            if changed != rendered_or_refused(context):
+                return True
     return False
+
+
+def rendered_or_refused(values: Values) -> str:
+    try:
+        return rendered_text(values)
+    except Refused:
+        return ""
 
 
 @pytest.mark.helm
@@ -129,6 +140,14 @@ def test_no_object_of_the_schema_takes_what_it_does_not_know() -> None:
         ("migrations.ttlSecondsAfterFinished", 10),
         ("networkPolicy.externalPorts.redis", [70000]),
         ("wallet.key", ""),
+        ("dex.url", "http://dex:port"),
+        ("otel.endpoint", "http://[collector"),
+        # A null takes the default away, so that what is missing is named.
+        ("networkPolicy.externalPorts.redis", None),
+        ("database.tls", None),
+        ("worker.autoscaling", None),
+        ("postgres.persistence", None),
+        ("wallet.key", None),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(path: str, value: Any) -> None:
@@ -137,6 +156,76 @@ def test_a_wrong_value_is_refused_by_its_name(path: str, value: Any) -> None:
     *parents, name = path.split(".")
     assert f"'/{'/'.join(parents)}" in str(refused.value)
     assert name in str(refused.value)
+
+
+@pytest.mark.helm
+@pytest.mark.parametrize("part", ["ingress", "otel", "jaeger", "worker", "networkPolicy", "metrics", "test"])
+def test_a_part_set_to_nothing_is_refused_by_its_name(part: str) -> None:
+    """Templates would fail on it in a language that nobody but their author knows."""
+    with pytest.raises(Refused, match=f"missing property '{part}'"):
+        render({part: None})
+
+
+def test_every_object_that_templates_look_into_is_required() -> None:
+    """Only what may be empty may be set to nothing: numbers of pods, and collections."""
+
+    def optional(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+        schema = resolved(schema)
+        for name, inner in schema.get("properties", {}).items() if "examples" not in schema else ():
+            where = f"{path}.{name}".removeprefix(".")
+            if name not in schema.get("required", []):
+                yield where
+            yield from optional(inner, where)
+
+    empty = ({}, [], None)
+    found = {path for path in optional(SCHEMA) if ".resources." not in path and not path.endswith(".replicas")}
+    assert {path for path in found if default_of(path) not in empty} == set()
+
+
+@pytest.mark.helm
+def test_what_an_earlier_file_of_values_filled_can_be_emptied_by_nothing() -> None:
+    """`env: {}` would be laid over it and change nothing; that is how Helm merges."""
+    nothing = {"env": None, "nodeSelector": None, "tolerations": None, "affinity": None, "podAnnotations": None}
+    emptied = {"api": nothing, "worker": nothing, "mockdex": nothing, "image": {"pullSecrets": None}}
+    assert render(merged(emptied, {"ingress": {"annotations": None, "tls": None}})) == render(DEVELOPMENT)
+
+
+@pytest.mark.helm
+@pytest.mark.parametrize("name", ["1st", "my.release", "7"])
+def test_a_release_name_that_no_service_may_have_is_refused(name: str) -> None:
+    with pytest.raises(Refused, match=f'release name "{name}"'):
+        rendered_release(name)
+
+
+@pytest.mark.helm
+def test_jaeger_cannot_be_put_where_the_api_answers() -> None:
+    """The ingress would hand it the api's requests."""
+    for first in {route.path.split("/")[1] for route in ROUTES}:
+        for path in (f"/{first}", f"/{first}/jaeger"):
+            if re.fullmatch(SCHEMA["properties"]["jaeger"]["properties"]["basePath"]["pattern"], path):
+                with pytest.raises(Refused, match=r"jaeger\.basePath"):
+                    render(at("jaeger.basePath", path))
+    with pytest.raises(Refused, match="jaeger/basePath"):
+        render(at("jaeger.basePath", "/"))
+    assert render(at("jaeger.basePath", "/apis"))
+
+
+@pytest.mark.helm
+@pytest.mark.parametrize(
+    ("values", "said", "unsaid"),
+    [
+        (DEVELOPMENT, ("scale deployment order-engine-worker", "helm test order-engine"), "SOL,"),
+        (at("worker.replicas", 3), ("raise worker.replicas (3 now)",), "kubectl --namespace trading scale"),
+        (EVERYTHING, ("API=http://orders.example.com",), "More workers"),
+        (PRODUCTION, ("real swap of 0.1 SOL", "test.enabled", "API=https://"), "helm test order-engine"),
+        (merged(PRODUCTION, at("test.enabled", True)), ("real swap of 0.1 SOL", "helm test order-engine"), "test.en"),
+    ],
+)
+def test_the_notes_say_what_is_so(values: Values, said: tuple[str, ...], unsaid: str) -> None:
+    """And recommend nothing that the next upgrade refuses, or that costs money unasked."""
+    text = notes(values)
+    assert [sentence for sentence in said if sentence not in text] == []
+    assert unsaid not in text
 
 
 @pytest.mark.helm
@@ -164,6 +253,7 @@ def test_a_wrong_value_is_refused_by_its_name(path: str, value: Any) -> None:
             {"mockdex": {"enabled": True, "admin": {"enabled": True}}, "dex": {"url": ""}},
             "mockdex.admin.enabled",
         ),
+        (PRODUCTION, {"ingress": {"tls": []}}, "ingress.tlsTerminatedElsewhere=true"),
         (PRODUCTION, {"jaeger": {"enabled": True}, "otel": {"endpoint": ""}}, "jaeger.expose"),
     ],
 )

@@ -1,6 +1,12 @@
 {{/* Refuses values that contradict one another, each by its name; what the schema can say stands there. */}}
 {{- define "order-engine.checks" -}}
 {{- $v := .Values -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" (include "order-engine.fullname" .)) -}}
+{{- fail (printf "release name %q: it begins the names of Services, so give one that begins with a letter and has letters, digits and dashes alone" .Release.Name) -}}
+{{- end -}}
+{{- if has (index (splitList "/" $v.jaeger.basePath) 1) (list "api" "orders" "ws" "livez" "readyz" "health" "openapi.json") -}}
+{{- fail (printf "jaeger.basePath: the api answers under %s; give a path of which it has none, such as /jaeger" $v.jaeger.basePath) -}}
+{{- end -}}
 {{- if and (not $v.postgres.enabled) (not $v.database.existingSecret) -}}
 {{- fail "database.existingSecret is empty and postgres.enabled is false: name a Secret with the URL of a PostgreSQL, or enable postgres" -}}
 {{- end -}}
@@ -30,7 +36,7 @@
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- fail (printf "%s.autoscaling.minReplicas (%d) is above %s.autoscaling.maxReplicas (%d)" $component (int $scaling.minReplicas) $component (int $scaling.maxReplicas)) -}}
 {{- end -}}
-{{- if and $scaling.enabled (not (dig "requests" "cpu" "" (get $v $component).resources)) -}}
+{{- if and $scaling.enabled (not (dig "requests" "cpu" "" ((get $v $component).resources))) -}}
 {{- fail (printf "%s.autoscaling.enabled needs %s.resources.requests.cpu: utilization is a share of it" $component $component) -}}
 {{- end -}}
 {{- end -}}
@@ -57,7 +63,7 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- with (dig "ENGINE_DRAIN_S" 0 .Values.worker.env) -}}
+{{- with (dig "ENGINE_DRAIN_S" 0 (.Values.worker.env | default dict)) -}}
 {{- if gt (float64 .) 20.0 -}}
 {{- fail "worker.env.ENGINE_DRAIN_S: more than 20 seconds do not fit into the pod's grace period of 30" -}}
 {{- end -}}
@@ -77,6 +83,9 @@
 {{- end -}}
 {{- if and $v.mockdex.enabled $v.mockdex.admin.enabled -}}
 {{- fail "mockdex.admin.enabled: with environment=production set it to false; it opens /admin, which changes prices, delays and faults at run time" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.tls) (not $v.ingress.tlsTerminatedElsewhere) -}}
+{{- fail "ingress.tls is empty: with environment=production name a certificate, or API keys cross the network in clear; set ingress.tlsTerminatedElsewhere=true if TLS ends elsewhere" -}}
 {{- end -}}
 {{- if and $v.ingress.enabled $v.jaeger.enabled $v.jaeger.expose -}}
 {{- fail "jaeger.expose: with environment=production set it to false; Jaeger has no passwords, and the ingress would publish it" -}}

@@ -7,6 +7,17 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Port of a URL, by its scheme where it names none. Takes the URL. */}}
+{{- define "order-engine.port" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
+
+{{/* Whether `helm test` may place its order; a production release has to say so. */}}
+{{- define "order-engine.tested" -}}
+{{- if kindIs "invalid" .Values.test.enabled | ternary (ne .Values.environment "production") .Values.test.enabled }}yes{{ end -}}
+{{- end -}}
+
 {{/* Labels by which pods are selected; they never change. Takes {root, component}. */}}
 {{- define "order-engine.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
