@@ -15,6 +15,9 @@ from support.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
+COMPONENTS = ("api", "worker", "mockdex", "postgres", "valkey", "jaeger")
+# Small enough for two nodes that hold another release already; without an ingress, whose host belongs to that one.
+MODEST = {"resources": {"requests": {"cpu": "10m"}}}
 OF_EVERY_NAMESPACE = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
 
@@ -34,7 +37,7 @@ async def confirmed_order(url: str) -> tuple[dict[str, object], list[dict[str, o
 async def assert_admitted_and_ready(kubernetes: Kubernetes) -> None:
     namespace = await kubernetes.get("namespace", kubernetes.namespace)
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    for component in ("api", "worker", "mockdex", "postgres", "valkey", "jaeger"):
+    for component in COMPONENTS:
         pods = await kubernetes.pods(component)
         assert pods, component
         assert all(pod.ready for pod in pods), pods
@@ -86,9 +89,9 @@ async def test_a_release_is_installed_from_empty_and_leaves_only_its_volumes_and
     """`make deploy` to a new namespace: admitted under restricted, ready, tested; then `helm uninstall`."""
     release = Release(elsewhere.context, elsewhere.namespace, deployed.release.name)
     given = await deployed.release.values()
+    modest = {component: {**given.get(component, {}), **MODEST} for component in COMPONENTS}
     values = tmp_path / "values.yaml"
-    # The host belongs to the release that is there.
-    values.write_text(json.dumps({**given, "ingress": {"enabled": False}}))
+    values.write_text(json.dumps({**given, **modest, "ingress": {"enabled": False}}))
     environ = {"NAMESPACE": elsewhere.namespace, "VALUES": str(values), "TAG": given["image"]["tag"]}
     await deployed.deploy(tmp_path, environ)
     await assert_admitted_and_ready(elsewhere)
