@@ -6,6 +6,7 @@ Everything logs at its most talkative level, and everything that can be made to 
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from solders.keypair import Keypair
 from integration.api import outages
 from integration.api.outages import Server
 from support.running_stack import RunningStack, eventually, running_stack
+from support.waiting import PATIENCE_S
 
 API_KEY = "PlantedApiKey-5d41402abc4b2a76"
 WRONG_KEY = "PlantedWrongKey-b9719d911017c592"
@@ -357,6 +359,7 @@ def test_a_start_that_fails_keeps_its_secrets(tmp_path: Path, module: str, setti
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+    select.select([process.stdout], [], [], PATIENCE_S)  # on a busy machine the first word takes a while
     with contextlib.suppress(subprocess.TimeoutExpired):  # some wait for their servers for ever
         process.wait(5)
     process.terminate()
