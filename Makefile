@@ -104,7 +104,7 @@ version:  ## Give packages, images and chart a new version (VERSION=0.6.0)
 kind-up: install  ## Kubernetes on this machine (kind): cluster, images, ingress, system, and an order that proves it
 	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack up
 
-kind-test: install  ## Test the release on the kind cluster under load, in 20 minutes (what `make kind-up` makes is made first)
+kind-test: install  ## Test the release on the kind cluster under load (what `make kind-up` makes is made first)
 	@exec $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 deploy: install  ## Deploy the chart to the cluster of kubectl's context (REGISTRY=…, TAG=…, VALUES=file, NAMESPACE=…, RELEASE=…)
