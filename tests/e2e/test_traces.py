@@ -96,7 +96,6 @@ def test_a_confirmed_order_is_one_trace_through_api_worker_and_mock_dex(traced: 
         "GET": 2,
         "building": 1,
         "submitted": 1,
-        "settle swap": 1,
     }
     dex = counted(spans, "mockdex")
     assert dex.pop("POST /rpc") in (2, 3)
@@ -124,9 +123,8 @@ def test_a_failed_order_shows_every_attempt_in_its_one_trace(traced: tuple[Runni
         "GET": 4,
         "building": 2,
         "submitted": 2,
-        "settle swap": 2,
     }
-    assert Counter(span.name for span in spans if span.failed) == {"submitted": 2, "settle swap": 2}
+    assert Counter(span.name for span in spans if span.failed) == {"submitted": 2}
 
 
 def test_metrics_of_every_service_arrive_at_the_receiver(traced: tuple[RunningStack, OtlpSink]) -> None:

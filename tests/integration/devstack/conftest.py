@@ -5,12 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from devstack.ports import free_port
+from integration.devstack.restored import Chain
 
 STANDINS = Path(__file__).parent / "standins"
 
@@ -101,6 +104,21 @@ def wait_until(truth: Callable[[], object], timeout_s: float = 60) -> None:
     while not truth():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def chain() -> Chain:
+    """Make an empty ledger."""
+    return Chain()
+
+
+@pytest.fixture
+async def dex_url(chain: Chain) -> AsyncIterator[str]:
+    """Serve the ledger."""
+    application = web.Application()
+    application.router.add_get("/ledger", chain.answer)
+    async with TestServer(application) as server:
+        yield str(server.make_url("/"))
 
 
 @pytest.fixture

@@ -1,93 +1,24 @@
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
 from devstack.audit import audit, report
 from devstack.cli import app
 from devstack.faults import DatabaseUnreadable, LedgerUnreadable
+from integration.devstack.restored import Chain, store
 
 LAST_LINE = "lost 0, doubled 0, unexplained 0"
-
-
-@dataclass
-class Chain:
-    """A ledger of the test's own, served as the mock DEX serves its."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    when_drained: Callable[[], None] = lambda: None  # called after a reader was told that there is nothing more
-    page: int = 1000
-
-    def land(self, order: uuid.UUID | str | None, signature: str, error: int | None = None) -> None:
-        """Append a landing."""
-        order_id = str(order) if order else None
-        row = {"cursor": str(len(self.rows) + 1), "signature": signature, "error": error, "orderId": order_id}
-        self.rows.append(row)
-
-    async def answer(self, request: web.Request) -> web.Response:
-        """Serve a page."""
-        start = int(request.query.get("after", "0"))
-        page = self.rows[start : start + min(self.page, int(request.query["limit"]))]
-        more = start + len(page) < len(self.rows)
-        answer = web.json_response({"data": page, "nextCursor": page[-1]["cursor"] if more else None})
-        if not more:
-            self.when_drained()
-        return answer
-
-
-@pytest.fixture
-async def chain() -> Chain:
-    """Make an empty ledger."""
-    return Chain()
-
-
-@pytest.fixture
-async def dex_url(chain: Chain) -> AsyncIterator[str]:
-    """Serve the ledger."""
-    app = web.Application()
-    app.router.add_get("/ledger", chain.answer)
-    async with TestServer(app) as server:
-        yield str(server.make_url("/"))
 
 
 @pytest.fixture
 def place(database_url: str) -> Callable[..., uuid.UUID]:
     """Store an order in a state, with the signatures of its attempts."""
-
-    def place_order(status: str, *signatures: str) -> uuid.UUID:
-        order = uuid.uuid4()
-        finished = status in {"confirmed", "failed", "cancelled"}
-        with psycopg.connect(database_url) as connection:
-            connection.execute(
-                "INSERT INTO orders (id, fingerprint, type, token_in, token_out, amount_in, slippage_bps, user_wallet, "
-                "status, version, traceparent, tx_hash, amount_out, error_code, finished_at, queued_at) "
-                "VALUES (%s, '', 'MARKET', 'a', 'b', 1, 50, 'w', %s, 1, '', %s, %s, %s, %s, now())",
-                (
-                    order,
-                    status,
-                    signatures[-1] if signatures else None,
-                    1 if status == "confirmed" else None,
-                    "swap_failed" if status == "failed" else None,
-                    "now" if finished else None,
-                ),
-            )
-            for attempt, signature in enumerate(signatures, start=1):
-                connection.execute(
-                    "INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, "
-                    "floor) VALUES (%s, %s, %s, '', 1, 1)",
-                    (order, attempt, signature),
-                )
-        return order
-
-    return place_order
+    return partial(store, database_url)
 
 
 async def test_orders_that_agree_with_the_chain_make_a_clean_audit(

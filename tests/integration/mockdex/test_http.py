@@ -7,6 +7,7 @@ import aiohttp
 import orjson
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
 
 from engine_common.telemetry import tracing
 from integration.mockdex.exchanges import TOKEN, Asked, Stepped
@@ -15,6 +16,7 @@ from mockdex.app import make_service
 from mockdex.exchange import Exchange
 from mockdex.server import PortTaken, listen
 from mockdex.settings import MockdexSettings
+from support.waiting import eventually
 
 QUOTE = f"/venues/raydium/quote?inputMint={SOL}&outputMint={USDC}&amount=1000000000"
 
@@ -178,6 +180,42 @@ async def test_where_spans_are_recorded_every_request_is_part_of_its_callers_tra
     recorded = spans.get_finished_spans()
     assert {span.name for span in recorded} == {"GET /venues/raydium/quote", "POST /rpc"}
     assert {f"{span.context.trace_id:032x}" for span in recorded} == {trace_id}
+    assert {span.parent.span_id for span in recorded} == {0xB7AD6B7169203331}
+    assert {span.kind for span in recorded} == {SpanKind.SERVER}
+    assert {span.attributes["http.response.status_code"] for span in recorded} == {200}
+
+
+async def test_a_request_that_is_not_answered_well_is_marked_in_the_trace(spans, exchange):
+    """A venue that is broken, a client that left before the quote, and a reply that is lost."""
+    body = orjson.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": [exchange.swap(), {"encoding": "base64"}]}
+    )
+
+    def ended():
+        return {
+            (span.name, span.attributes.get("http.response.status_code"), span.status.status_code)
+            for span in spans.get_finished_spans()
+            if not span.name.endswith("/admin/settings")
+        }
+
+    lost = b"POST /rpc HTTP/1.1\r\nHost: mock\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with serving(exchange) as port:
+        await exchange.ask.tune(quote_error_rate=1)
+        await talk(port, get(QUOTE, "Connection: close"), until_closed=True)
+        await exchange.ask.tune(quote_error_rate=0, quote_timeout_rate=0, quote_delay_ms=200)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get(QUOTE))
+        await asyncio.sleep(0.05)
+        writer.close()
+        await writer.wait_closed()
+        await exchange.ask.tune(reply_lost_rate=1)
+        await talk(port, lost, until_closed=True)
+        await eventually(lambda: len(ended()) == 3)
+    assert ended() == {
+        ("GET /venues/raydium/quote", 500, StatusCode.ERROR),
+        ("GET /venues/raydium/quote", None, StatusCode.ERROR),
+        ("POST /rpc", None, StatusCode.ERROR),
+    }
 
 
 async def test_nothing_but_what_is_due_wakes_the_chain():

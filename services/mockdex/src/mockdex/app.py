@@ -16,6 +16,7 @@ from mockdex.quotes import PoolsEndpoint, QuoteDesk, QuoteEndpoint
 from mockdex.rpc import RpcEndpoint
 from mockdex.rpc_methods import Methods
 from mockdex.server import make_server
+from mockdex.spans import Traced
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -58,15 +59,14 @@ def build_app(exchange: Exchange, desks: dict[str, QuoteDesk], admin_token: str 
         routes.append(Route("/admin/settings", admin.answer, methods=["GET", "PATCH"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_http_exception})
     tracing.instrument_asgi(app)
-    return app if tracing.enabled() else Entrance(rpc, app)
+    return Entrance(Traced(rpc, RPC_PATH) if tracing.enabled() else rpc, app)
 
 
 def make_service(exchange: Exchange, admin_token: str | None) -> Server:
     """Make the server of an exchange."""
     desks = open_desks(exchange)
     app = build_app(exchange, desks, admin_token)
-    # Server spans come from the framework's instrumentation: where they are recorded, nothing goes past it.
-    return make_server(app, {} if tracing.enabled() else desks)
+    return make_server(app, desks)
 
 
 def _cold_routes(exchange: Exchange, pools: PoolsEndpoint) -> list[Route]:

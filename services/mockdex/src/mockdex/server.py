@@ -11,10 +11,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mockdex.answers import HANG_UP, Answer
 from mockdex.latency import Latency
+from mockdex.spans import begin_answer, end_answer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+    from opentelemetry.trace import Span
     from starlette.types import ASGIApp
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -42,8 +44,9 @@ class ExpressCycle:
 
     message_event = _NobodyWaits()
 
-    def __init__(self, protocol: Protocol, desk: QuoteDesk, asking: Asking, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: Protocol, desk: QuoteDesk, asking: Asking, span: Span, *, keep_alive: bool) -> None:
         self._protocol = protocol
+        self._span = span
         self._desk = desk
         self._asking = asking
         self.keep_alive = keep_alive
@@ -61,13 +64,16 @@ class ExpressCycle:
 
     def _finish(self) -> None:
         if self.disconnected:
+            end_answer(self._span, None)
             return
         protocol = self._protocol
         try:
             answer = self._desk.answer(self._asking.outcome)
         except Exception:
+            end_answer(self._span, None)
             protocol.transport.close()  # nobody waits in vain; the event loop logs what is raised
             raise
+        end_answer(self._span, answer.status)
         protocol.transport.write(_on_the_wire(answer, keep_alive=self.keep_alive))
         self.response_complete = True
         if not self.keep_alive:
@@ -103,7 +109,8 @@ class Protocol(HttpToolsProtocol):
         desk = self.desks.get(path)
         parser = self.parser
         if desk is not None and parser is not None and parser.get_method() == b"GET" and not self.expect_100_continue:
-            self._express(desk, desk.ask(query), keep_alive=parser.should_keep_alive())
+            span = begin_answer(self.headers, "GET", path.decode())
+            self._express(desk, desk.ask(query), span, keep_alive=parser.should_keep_alive())
             return
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
@@ -112,9 +119,9 @@ class Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {HANG_UP: self.transport.close}  # type: ignore[typeddict-item] # an extension of ours
         super().on_headers_complete()
 
-    def _express(self, desk: QuoteDesk, asking: Asking, *, keep_alive: bool) -> None:
+    def _express(self, desk: QuoteDesk, asking: Asking, span: Span, *, keep_alive: bool) -> None:
         before = cast("RequestResponseCycle | None", self.cycle)
-        cycle = ExpressCycle(self, desk, asking, keep_alive=keep_alive)
+        cycle = ExpressCycle(self, desk, asking, span, keep_alive=keep_alive)
         self.cycle = cast("RequestResponseCycle", cycle)
         if before is None or before.response_complete:
             cycle.start()

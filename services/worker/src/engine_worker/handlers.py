@@ -94,8 +94,8 @@ async def confirm(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
     swap = swap or await tools.store.read_attempt(order.id, order.attempt)
     if swap is None:
         raise LookupError(f"order {order.id} is submitted, and attempt {order.attempt} has no signed swap")
-    with tracing.span("settle swap", attributes={"solana.signature": swap.signature}):
-        await tools.confirmations.settle(swap)
+    tracing.annotate("solana.signature", swap.signature)
+    await tools.confirmations.settle(swap)
     paid = await tools.chain.paid_out(swap.signature, order.output_token.mint)
     if paid <= 0:
         raise Unreachable(f"the node shows no output of transaction {swap.signature} yet")

@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode
 from engine_common.telemetry.context import Bound, TraceContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from opentelemetry.sdk.trace import TracerProvider
     from starlette.applications import Starlette
@@ -100,11 +100,12 @@ class TraceContextMiddleware:
         if scope["type"] not in ("http", "websocket") or scope["path"] in PROBES:
             await self.app(scope, receive, send)
             return
-        with Bound(_incoming(scope["headers"]) or TraceContext.new()):
+        with Bound(incoming(scope["headers"]) or TraceContext.new()):
             await self.app(scope, receive, send)
 
 
-def _incoming(headers: list[tuple[bytes, bytes]]) -> TraceContext | None:
+def incoming(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
+    """Return the context of a request's `traceparent`; None when it has none, or an invalid one."""
     for name, value in headers:
         if name == b"traceparent":
             return TraceContext.parse(value.decode("latin-1"))

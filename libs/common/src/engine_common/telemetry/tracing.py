@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 from engine_common.telemetry import asgi, otlp
+from engine_common.telemetry.asgi import incoming
 from engine_common.telemetry.context import UNBOUND, Bound, TraceContext, bound
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ __all__ = [
     "Span",
     "SpanKind",
     "TraceContext",
+    "annotate",
+    "begin_answer",
     "configure",
     "current",
     "enabled",
+    "incoming",
     "inject",
     "instrument_asgi",
     "release",
@@ -105,7 +109,24 @@ def span(
         kind=kind,
         attributes=attributes,
         links=[Link(_span_context(link)) for link in links],
+        # Most are outcomes, such as a failed swap, and to format a traceback costs more than six spans; the status
+        # names the exception, and the log has the traceback of what nobody foresaw.
+        record_exception=False,
     )
+
+
+def begin_answer(name: str, parent: TraceContext | None, attributes: Mapping[str, AttributeValue]) -> Span:
+    """Record the answer to a request of this context as a span that is current nowhere and that its user ends."""
+    if _recording.tracer is None:
+        return INVALID_SPAN
+    context = otel_context.Context() if parent is None else _otel_context(parent)
+    return _recording.tracer.start_span(name, context, SpanKind.SERVER, attributes)
+
+
+def annotate(name: str, value: AttributeValue) -> None:
+    """Set an attribute of the current span."""
+    if _recording.tracer is not None:
+        trace.get_current_span().set_attribute(name, value)
 
 
 def inject(headers: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 import structlog
-from opentelemetry import trace
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -55,5 +54,4 @@ async def _enter(scope: Scope, use: Use) -> None:
 
 def _name_in_telemetry(caller: Caller) -> None:
     structlog.contextvars.bind_contextvars(account=caller.account)
-    if tracing.enabled():
-        trace.get_current_span().set_attribute("engine.account", caller.account)
+    tracing.annotate("engine.account", caller.account)

@@ -5,7 +5,7 @@ Two quotes an order are the bulk of what the worker does. aiohttp spends 173 µs
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from engine_common.telemetry import tracing
+from engine_common.telemetry.tracing import TraceContext
 
 
 class NoAnswer(Exception):
@@ -110,10 +111,15 @@ class HttpClient:
         """Return the answer to a GET. Raises NoAnswer."""
         return await self._request("GET", target, b"", {}, within_s)
 
-    async def post(self, target: str, body: bytes, content_type: str, *, within_s: float) -> Response:
-        """Return the answer to a POST. Raises NoAnswer."""
+    async def post(
+        self, target: str, body: bytes, content_type: str, *, within_s: float, links: Sequence[TraceContext] = ()
+    ) -> Response:
+        """Return the answer to a POST; its span links to those that it serves besides the current one.
+
+        Raises NoAnswer.
+        """
         headers = {"content-type": content_type, "content-length": str(len(body))}
-        return await self._request("POST", target, body, headers, within_s)
+        return await self._request("POST", target, body, headers, within_s, links)
 
     async def aclose(self) -> None:
         """Close the idle connections; those in use are closed by whoever cancels their requests."""
@@ -122,13 +128,20 @@ class HttpClient:
         self._idle.clear()
 
     async def _request(
-        self, method: str, target: str, body: bytes, headers: Mapping[str, str], within_s: float
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        within_s: float,
+        links: Sequence[TraceContext] = (),
     ) -> Response:
         path = self._prefix + target
         with tracing.span(
             method,
             kind=tracing.SpanKind.CLIENT,
             attributes={"http.request.method": method, "url.path": path.partition("?")[0]},
+            links=links,
         ) as span:
             context = tracing.current()
             traced = f"traceparent: {context.traceparent}\r\n" if context else ""

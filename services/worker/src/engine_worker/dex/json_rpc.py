@@ -75,11 +75,7 @@ class JsonRpc:
     async def _request(self, calls: Sequence[_Call]) -> None:
         measurements.record_batch("rpc", len(calls))
         try:
-            if len(calls) == 1:
-                answers = await self._post(calls)
-            else:
-                with tracing.span("rpc batch", links=[call.context for call in calls if call.context]):
-                    answers = await self._post(calls)
+            answers = await self._post(calls)
             for call in calls:
                 _resolve(call, answers.get(call.id))
         except NoAnswer as error:
@@ -93,7 +89,8 @@ class JsonRpc:
     async def _post(self, calls: Sequence[_Call]) -> dict[int, Any]:
         single = len(calls) == 1
         body = orjson.dumps(calls[0].document if single else [call.document for call in calls])
-        response = await self._http.post(_TARGET, body, "application/json", within_s=_ANSWER_WITHIN_S)
+        links = () if single else [call.context for call in calls if call.context]
+        response = await self._http.post(_TARGET, body, "application/json", within_s=_ANSWER_WITHIN_S, links=links)
         if response.status != HTTPStatus.OK:
             raise NoAnswer(f"it answered {response.status}")
         answer: list[dict[str, Any]] | dict[str, Any] = orjson.loads(response.body)
