@@ -1,5 +1,6 @@
 # The images of api, worker and mockdex: `make images`, or `docker build --target api .`
-# No tool that builds is in them: a stage each installs the locked requirements, the last ones copy the result.
+# No tool that builds is in them: stages install the locked requirements and our packages, the last ones copy both. The
+# packages are a layer of their own, so that new code is a small image to bring to a node that knows the old one.
 ARG PYTHON_IMAGE=python:3.13-slim
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
 
@@ -24,25 +25,28 @@ RUN --mount=type=cache,target=/root/.cache/uv for package in libs/common service
 FROM build AS api-environment
 COPY requirements/api.txt .
 RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r api.txt
-COPY --from=wheels /wheels /wheels
-RUN uv pip install --quiet --no-index --no-deps /wheels/engine_common-*.whl /wheels/engine_api-*.whl
+
+FROM wheels AS api-code
+RUN uv pip install --quiet --no-index --no-deps --python python3 --target /code /wheels/engine_common-*.whl /wheels/engine_api-*.whl
 
 FROM build AS worker-environment
 COPY requirements/worker.txt .
 RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r worker.txt
-COPY --from=wheels /wheels /wheels
-RUN uv pip install --quiet --no-index --no-deps /wheels/engine_common-*.whl /wheels/engine_worker-*.whl
+
+FROM wheels AS worker-code
+RUN uv pip install --quiet --no-index --no-deps --python python3 --target /code /wheels/engine_common-*.whl /wheels/engine_worker-*.whl
 
 FROM build AS mockdex-environment
 COPY requirements/mockdex.txt .
 RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r mockdex.txt
-COPY --from=wheels /wheels /wheels
-RUN uv pip install --quiet --no-index --no-deps /wheels/engine_common-*.whl /wheels/mockdex-*.whl
+
+FROM wheels AS mockdex-code
+RUN uv pip install --quiet --no-index --no-deps --python python3 --target /code /wheels/engine_common-*.whl /wheels/mockdex-*.whl
 
 FROM ${PYTHON_IMAGE} AS runtime
 RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip \
     && groupadd --gid 10001 engine && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp engine
-ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/code PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 # `make images` adds version and revision: as arguments here they would make every layer after them anew.
 LABEL org.opencontainers.image.licenses=Apache-2.0
@@ -52,6 +56,7 @@ FROM runtime AS api
 LABEL org.opencontainers.image.title=order-engine-api \
       org.opencontainers.image.description="The REST and WebSocket interface of the order engine."
 COPY --from=api-environment /venv /venv
+COPY --from=api-code /code /code
 ENV API_HOST=0.0.0.0
 EXPOSE 3000
 ENTRYPOINT ["python", "-m", "engine_api"]
@@ -60,12 +65,14 @@ FROM runtime AS worker
 LABEL org.opencontainers.image.title=order-engine-worker \
       org.opencontainers.image.description="Executes the orders of the order engine."
 COPY --from=worker-environment /venv /venv
+COPY --from=worker-code /code /code
 ENTRYPOINT ["python", "-m", "engine_worker"]
 
 FROM runtime AS mockdex
 LABEL org.opencontainers.image.title=order-engine-mockdex \
       org.opencontainers.image.description="Mock venues and chain for the order engine."
 COPY --from=mockdex-environment /venv /venv
+COPY --from=mockdex-code /code /code
 # Its volume; a mounted one takes its rights from the pod's fsGroup.
 USER root
 RUN install --directory --owner 10001 --group 10001 /data

@@ -43,6 +43,17 @@ async def bounded(deployed: Deployed) -> AsyncIterator[None]:
         await deployed.release.rollback(revision)
 
 
+@asynccontextmanager
+async def nobody_claims(deployed: Deployed) -> AsyncIterator[None]:
+    """Keep workers from taking orders, so that all begin at once: how long a pod takes to start is another matter."""
+    async with (
+        deployed.opened() as (database_url, _),
+        await AsyncConnection.connect(database_url) as connection,
+    ):
+        await connection.execute("LOCK TABLE orders IN SHARE MODE")
+        yield
+
+
 _SPAN = """
 SELECT min(e.at) FILTER (WHERE e.status = 'routing'), max(o.finished_at)
 FROM orders o JOIN order_events e ON e.order_id = o.id WHERE starts_with(o.idempotency_key, %(keys)s)
@@ -50,12 +61,13 @@ FROM orders o JOIN order_events e ON e.order_id = o.id WHERE starts_with(o.idemp
 
 
 async def seconds_for_backlog(deployed: Deployed, workers: int, name: str) -> float:
-    """Place the backlog while no worker runs, start so many, and measure from the first claim to the last end."""
+    """Place the backlog while no worker runs, have so many begin, and measure from the first claim to the last end."""
     await deployed.kubernetes.scale("worker", 0)
     async with strict_session() as session:
         traffic = Traffic(session, deployed.url, name)
         await traffic.place(BACKLOG, PLACED_A_SECOND)
-        await deployed.kubernetes.scale("worker", workers)
+        async with nobody_claims(deployed):
+            await deployed.kubernetes.scale("worker", workers)
         unsettled = await settle(deployed.site, traffic, within_s=400)
         verdict = await conclude(deployed.site, traffic, unsettled)
     assert verdict.clean, str(verdict)

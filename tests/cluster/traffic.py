@@ -23,6 +23,7 @@ _SNAPSHOT_EVERY = 5
 _HISTORY_EVERY = 25
 _LIST_EVERY = 25
 _READ_AFTER_S = 1.0
+_HISTORY_AGAIN_S = 0.5
 
 Document = Mapping[str, Any]
 
@@ -82,11 +83,12 @@ class Traffic:
         await self._orders.ended()
 
     async def history(self, order_id: str) -> list[dict[str, Any]]:
-        """Return an order's events as REST shows them; none where the request failed."""
-        try:
-            return list((await self._ask("GET", f"/api/orders/{order_id}/events", 200))["data"])
-        except Unserved:
-            return []
+        """Return an order's events as REST shows them; after a failure, which is kept, it asks again."""
+        while True:
+            try:
+                return list((await self._ask("GET", f"/api/orders/{order_id}/events", 200))["data"])
+            except Unserved:
+                await asyncio.sleep(_HISTORY_AGAIN_S)
 
     async def _place_steadily(self, rate: float) -> None:
         async for number in steadily(rate):
@@ -140,7 +142,8 @@ class Traffic:
                 status = response.status
                 document = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            self._failed(began, f"{method} {path}", f"{type(error).__name__}: {error}", status)
+            reason = f"{type(error).__name__}: {error}"
+            self._failed(began, f"{method} {path}", f"{status} without JSON: {reason}" if status else reason, status)
             raise Unserved from error
         self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         if status != expected or not isinstance(document, dict):

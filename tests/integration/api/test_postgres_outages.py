@@ -95,6 +95,24 @@ async def eventually_ok(api: RunningApi, path: str) -> Answer:
     return answer
 
 
+async def test_a_request_waits_as_long_as_the_operator_says(cluster: Server, redis_url: str) -> None:
+    """Where waiting is better than failing, an outage that ends in time costs a client nothing but time."""
+    async with running_api(cluster.url, redis_url, database_patience_s=30) as patient:
+        order_id = await patient.place("/api/orders")
+        await asyncio.to_thread(cluster.down)
+        try:
+            requests = [
+                asyncio.create_task(patient.post("/api/orders/execute", BODY)),
+                asyncio.create_task(patient.get(f"/api/orders/{order_id}")),
+            ]
+            await asyncio.sleep(3)  # longer than the default
+            assert not any(request.done() for request in requests)
+        finally:
+            await asyncio.to_thread(cluster.up)
+        placed, read = await asyncio.gather(*requests)
+    assert (placed.status, read.status) == (202, 200)
+
+
 async def test_a_server_that_only_hangs_leaves_the_outcome_open(api: RunningApi, cluster: Server) -> None:
     """The order's id is told, to look it up; it is there, for the statement had been sent."""
     key = str(uuid4())

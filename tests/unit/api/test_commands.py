@@ -40,7 +40,7 @@ async def test_when_the_order_cannot_be_read_after_a_move_the_outcome_is_unknown
     orders: Any = Orders(stored_order())
     moves: Any = LostReplies()
     nobody: Any = None
-    commands = Commands(orders, moves, nobody, nobody, nobody)
+    commands = Commands(orders, moves, nobody, nobody, nobody, 2.0)
     with pytest.raises(Refusal) as raised:
         await commands.cancel("default", orders.order.id)
     assert raised.value.kind.code == "outcome_unknown"

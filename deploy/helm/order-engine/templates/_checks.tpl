@@ -56,7 +56,7 @@
   "mockdex" (concat $everywhere (list "MOCKDEX_HOST" "MOCKDEX_PORT" "MOCK_DEX_DATA_DIR" "MOCK_DEX_ADMIN_TOKEN")) -}}
 {{- $v := .Values -}}
 {{- range $component, $names := $own -}}
-{{- if $v.jaeger.enabled -}}{{- $names = append $names "OTEL_METRICS_EXPORTER" -}}{{- end -}}
+{{- if $v.jaeger.enabled -}}{{- $names = concat $names (list "OTEL_METRICS_EXPORTER" "OTEL_BSP_SCHEDULE_DELAY") -}}{{- end -}}
 {{- range $name, $_ := (get $v $component).env -}}
 {{- if has $name $names -}}
 {{- fail (printf "%s.env.%s: the chart sets this variable from other values" $component $name) -}}

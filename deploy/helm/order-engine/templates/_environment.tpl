@@ -65,6 +65,9 @@
 # Jaeger takes traces alone.
 - name: OTEL_METRICS_EXPORTER
   value: none
+# Milliseconds: it is looked at right after the order.
+- name: OTEL_BSP_SCHEDULE_DELAY
+  value: "1000"
 {{- end }}
 {{- if $endpoint }}
 - name: POD_NAME

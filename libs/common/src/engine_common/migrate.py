@@ -9,9 +9,10 @@ import signal
 import sys
 import time
 from contextlib import closing
-from importlib.resources import files
+from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import yoyo
@@ -19,7 +20,6 @@ import yoyo
 from engine_common import migration_lock
 from engine_common.migration_lock import MigratorBusy
 from engine_common.settings import DatabaseSettings, load_or_exit
-from engine_common.store.pool import with_driver
 from engine_common.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _LOCK_PATIENCE_S = 60.0
 
 def migrations() -> Any:
     """Return this version's migrations, in order."""
-    return yoyo.read_migrations(str(files("engine_common") / "migrations"))
+    return yoyo.read_migrations(str(Path(__file__).with_name("migrations")))
 
 
 def migrate(database_url: str, *, lock_patience_s: float = _LOCK_PATIENCE_S) -> list[str]:
@@ -44,7 +44,7 @@ def migrate(database_url: str, *, lock_patience_s: float = _LOCK_PATIENCE_S) -> 
     database cannot be reached.
     """
     with migration_lock.held(database_url, lock_patience_s):
-        backend: Any = yoyo.get_backend(with_driver(database_url))
+        backend: Any = yoyo.get_backend(_with_driver(database_url))
         with closing(backend.connection):
             migration_lock.end_with_client(backend.connection)
             backend.break_lock()
@@ -53,6 +53,11 @@ def migrate(database_url: str, *, lock_patience_s: float = _LOCK_PATIENCE_S) -> 
             with backend.lock():
                 backend.apply_migrations(missing)
             return names
+
+
+def _with_driver(database_url: str) -> str:
+    """Return the URL in the form that names psycopg 3 as its driver."""
+    return urlunsplit(urlsplit(database_url)._replace(scheme="postgresql+psycopg"))
 
 
 def missing(database_url: str) -> list[str]:

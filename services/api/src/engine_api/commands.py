@@ -20,7 +20,6 @@ from engine_common.telemetry.tracing import TraceContext
 from engine_common.transitions import TRANSITIONS, Status
 
 _TRIES = 5
-_OUTCOME_WITHIN_S = 2.0
 
 Moves = GroupCommit[Move, Moved | None]
 
@@ -32,13 +31,20 @@ class Commands:
     """Queues pending orders, and cancels those that have not been submitted."""
 
     def __init__(
-        self, orders: OrderBook, moves: Moves, enqueuer: Enqueuer, publisher: Publisher, backlog: Backlog
+        self,
+        orders: OrderBook,
+        moves: Moves,
+        enqueuer: Enqueuer,
+        publisher: Publisher,
+        backlog: Backlog,
+        patience_s: float,
     ) -> None:
         self._orders = orders
         self._moves = moves
         self._enqueuer = enqueuer
         self._publisher = publisher
         self._backlog = backlog
+        self._patience_s = patience_s
 
     async def execute(self, account: str, order_id: UUID) -> Order:
         """Queue the account's order unless it is on its way already, and return it. Raises Refusal."""
@@ -75,9 +81,9 @@ class Commands:
     async def _commit(self, move: Move) -> Moved | None:
         try:
             if move.target is not Status.QUEUED:
-                return await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
+                return await self._moves.submit(move, within_s=self._patience_s)
             with self._backlog.admitting():
-                return await self._moves.submit(move, within_s=_OUTCOME_WITHIN_S)
+                return await self._moves.submit(move, within_s=self._patience_s)
         except OutcomeUnknown:
             raise _outcome_unknown(move) from None
 

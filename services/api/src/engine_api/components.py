@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 _WRITING = 4
 _READING = 6
 
-# Seconds; a reader is told within this time that PostgreSQL does not answer, after waiting two for a connection.
-_READ_WITHIN_S = 2.0
-
 _CLOSE_WITHIN_S = 2.0
 _START_WITHIN_S = 3.0
 _ASK_AGAIN_AFTER_S = 0.5
@@ -62,7 +59,8 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
     async with AsyncExitStack() as stack:
         writing = await stack.enter_async_context(_opened(settings, "api-write", _WRITING))
         reading = await stack.enter_async_context(_opened(settings, "api-read", _READING))
-        lend_for_reading = partial(answering, reading, within_s=_READ_WITHIN_S)
+        patience_s = settings.database_patience_s
+        lend_for_reading = partial(answering, reading, within_s=patience_s, lent_within_s=patience_s)
         await stack.enter_async_context(_durable(lend_for_reading, production=settings.env == "production"))
         publisher = live.Publisher(live.connect(settings.redis_url))
         stack.push_async_callback(publisher.close)
@@ -92,8 +90,8 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             serving = await probes.serve_probes(settings.metrics_port, health.postgres)
             stack.push_async_callback(serving.close)
         yield State(
-            placement=Placement(inserts, orders, enqueuer, publisher, backlog),
-            commands=Commands(orders, moves, enqueuer, publisher, backlog),
+            placement=Placement(inserts, orders, enqueuer, publisher, backlog, patience_s),
+            commands=Commands(orders, moves, enqueuer, publisher, backlog, patience_s),
             orders=orders,
             health=health,
             hub=hub,

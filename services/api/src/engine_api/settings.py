@@ -72,6 +72,13 @@ class ApiSettings(BackendSettings):
         description="seconds that a client may take for the head of a request, for its body, and for the first message "
         "of a WebSocket that awaits one",
     )
+    database_patience_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=30,
+        description="seconds that a request waits for PostgreSQL, for a connection and for the answer, before it is "
+        "answered 503",
+    )
     max_sockets_per_account: int = Field(
         default=2500, ge=1, description="WebSockets of one account that one api process keeps open"
     )

@@ -7,7 +7,6 @@ import select
 import socket
 from collections.abc import AsyncGenerator
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 import psycopg
@@ -43,7 +42,7 @@ def open_pool(database_url: str, *, size: int, name: str) -> Pool:
         max_size=size,
         name=name,
         open=False,
-        timeout=2,  # seconds to wait for a connection before the caller hears that there is none
+        timeout=2,  # seconds to wait for a connection; the pool takes heart again only when somebody asks anew
         reconnect_timeout=2,  # the default backs off so far that a 17 s outage took another 11 s to notice the end of
         kwargs={
             "autocommit": True,
@@ -55,23 +54,19 @@ def open_pool(database_url: str, *, size: int, name: str) -> Pool:
     )
 
 
-def with_driver(database_url: str) -> str:
-    """Return the URL in the form that names psycopg 3 as its driver, as yoyo expects it."""
-    parts = urlsplit(database_url)
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg"))
-
-
 # The server ends a statement after 5 s, so an answer that takes longer never comes: the peer hangs, or the path to it.
 _ANSWER_WITHIN_S = 7.0
 
 
 @contextlib.asynccontextmanager
-async def answering(pool: Pool, *, within_s: float = _ANSWER_WITHIN_S) -> AsyncGenerator[Connection]:
+async def answering(
+    pool: Pool, *, within_s: float = _ANSWER_WITHIN_S, lent_within_s: float = 0.0
+) -> AsyncGenerator[Connection]:
     """Lend a connection that ends under its user, who then gets OperationalError, when no answer comes in time.
 
-    Raises psycopg_pool.PoolTimeout when there is none to lend.
+    Raises psycopg_pool.PoolTimeout when there is none to lend for `lent_within_s`, and at least for the pool's 2 s.
     """
-    connection = await _borrow(pool)
+    connection = await _borrow(pool, asyncio.get_running_loop().time() + lent_within_s)
     deadline = asyncio.get_running_loop().call_later(within_s, _hang_up, connection)
     try:
         yield connection
@@ -95,14 +90,19 @@ def _hang_up(connection: Connection) -> None:
         peer.shutdown(socket.SHUT_RDWR)
 
 
-async def _borrow(pool: Pool) -> Connection:
+async def _borrow(pool: Pool, give_up_at: float) -> Connection:
     """Return a connection that did not die while it was idle.
 
     Without this every connection of the pool would fail one caller after a restart of the server, and the pool's own
     check asks the server each time.
     """
     while True:
-        connection = await pool.getconn()
+        try:
+            connection = await pool.getconn()
+        except PoolTimeout:
+            if asyncio.get_running_loop().time() >= give_up_at:
+                raise
+            continue
         if _is_silent(connection):
             return connection
         await connection.close()

@@ -20,9 +20,6 @@ from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
 from engine_common.transitions import Status
 
-# Seconds until a client hears that the outcome of its order is not known.
-OUTCOME_WITHIN_S = 2.0
-
 # What is asked for is part of an order's fingerprint: the same key cannot create and, later, create and execute.
 _OPERATIONS = {Status.PENDING: "create", Status.QUEUED: "execute"}
 
@@ -40,13 +37,20 @@ class Placement:
     """Stores new orders, and announces those that are to be executed."""
 
     def __init__(
-        self, inserts: Inserts, orders: OrderBook, enqueuer: Enqueuer, publisher: Publisher, backlog: Backlog
+        self,
+        inserts: Inserts,
+        orders: OrderBook,
+        enqueuer: Enqueuer,
+        publisher: Publisher,
+        backlog: Backlog,
+        patience_s: float,
     ) -> None:
         self._inserts = inserts
         self._orders = orders
         self._enqueuer = enqueuer
         self._publisher = publisher
         self._backlog = backlog
+        self._patience_s = patience_s
 
     async def place(self, account: str, terms: OrderTerms, key: str | None, status: Status) -> Placed:
         """Store an order that begins as `pending` or `queued`.
@@ -74,9 +78,9 @@ class Placement:
     async def _store(self, new: NewOrder) -> Created | KeyTaken:
         if new.status is not Status.QUEUED:
             self._backlog.check()
-            return await self._inserts.submit(new, within_s=OUTCOME_WITHIN_S)
+            return await self._inserts.submit(new, within_s=self._patience_s)
         with self._backlog.admitting():
-            return await self._inserts.submit(new, within_s=OUTCOME_WITHIN_S)
+            return await self._inserts.submit(new, within_s=self._patience_s)
 
     async def _find(self, new: NewOrder) -> KeyTaken | None:
         """Look for the order that an earlier request with the same key created: it is answered whatever the load."""
