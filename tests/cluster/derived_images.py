@@ -25,7 +25,7 @@ async def load_next_version(deployed: Deployed, tag: str, migration: str) -> Non
             await run("docker", "tag", base, image)
     built = [f"{name}:{tag}" for name in images.OURS]
     try:
-        await images.load(deployed.cluster, dict.fromkeys(await deployed.nodes(), built), required=True)
+        await images.load(deployed.cluster, dict.fromkeys(await deployed.nodes(), built), required=built)
     finally:
         await run("docker", "image", "rm", *built)
 

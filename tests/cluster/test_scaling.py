@@ -31,7 +31,10 @@ async def test_workers_are_scaled_up_and_down_under_load(deployed: Deployed, new
 
 @asynccontextmanager
 async def bounded(deployed: Deployed) -> AsyncIterator[None]:
-    """Bound what each worker carries, with swaps that do not fail: a retry at the very end would measure luck."""
+    """Bound what each worker carries, with swaps that do not fail: a retry at the very end would measure luck.
+
+    For the same reason the orders of a backlog have room for a change of price.
+    """
     revision = await deployed.release.revision()
     await deployed.release.upgrade(
         f"worker.env.ENGINE_MAX_IN_FLIGHT={IN_FLIGHT}", "mockdex.env.MOCK_DEX_FAILURE_RATE=0"

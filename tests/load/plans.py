@@ -16,6 +16,7 @@ _AMOUNTS = {
     "RAY": (2, 100),
     "BONK": (200_000, 10_000_000),
 }
+ROOMY_BPS = 100
 _UNREACHABLE_FLOOR = "900000000"
 
 
@@ -66,7 +67,7 @@ def _body(rng: random.Random, number: int) -> dict[str, object]:
         "tokenIn": token_in,
         "tokenOut": token_out,
         "amountIn": f"{rng.uniform(*_AMOUNTS[token_in]):.3f}",
-        "slippageBps": rng.choices((100, 10, 0), weights=(85, 10, 5))[0],
+        "slippageBps": rng.choices((ROOMY_BPS, 10, 0), weights=(85, 10, 5))[0],
         "userWallet": WALLET if rng.random() < 0.1 else f"wallet-{number % 50}",
     }
     if rng.random() < 0.01:

@@ -15,13 +15,17 @@ StackError (of devstack, which also has ToolMissing, PortTaken, DiskFull and Ord
 
 from devstack.faults import StackError
 
+# What a tool says last is often where it was, and why stands some lines above.
+_LINES_SHOWN = 6
+
 
 class ProgramFailed(StackError):
     """A program that was called ended with an error."""
 
     def __init__(self, program: str, status: int, said: str) -> None:
-        last = said.strip().splitlines()[-1:] or ["without a word"]
-        super().__init__(f"`{program}` ended with status {status}: {last[0]}")
+        lines = [line for line in said.splitlines() if line.strip()][-_LINES_SHOWN:] or ["without a word"]
+        told = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n    {line}" for line in lines)
+        super().__init__(f"`{program}` ended with status {status}:{told}")
         self.status = status
         self.said = said.strip()
 

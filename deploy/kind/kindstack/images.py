@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -85,14 +85,14 @@ def full_name(image: str) -> str:
     return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 
-async def load(cluster: str, wanted: Mapping[str, Iterable[str]], *, required: bool) -> int:
+async def load(cluster: str, wanted: Mapping[str, Iterable[str]], *, required: Collection[str] = ()) -> int:
     """Bring images to the nodes (name of a node: its images) that lack them; return how many were brought.
 
+    Those that go to the same nodes go together: layers that they share are then copied once.
     Those that Docker does not have are left for the node to pull, unless they are required: then raises ImageMissing.
     """
     here = await _in_docker(sorted({image for images in wanted.values() for image in images}))
-    lacking = sorted({image for images in wanted.values() for image in images} - here)
-    if lacking and required:
+    if lacking := sorted(set(required) - here):
         raise ImageMissing(
             f"Docker has no image {', '.join(lacking)}: build it with `make images`, or leave TAG unset."
         )

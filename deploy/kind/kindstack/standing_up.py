@@ -1,6 +1,7 @@
 """From no cluster to a confirmed, traced order on this machine; what is there already stays as it is."""
 
 import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -37,9 +38,10 @@ class StandingUp:
                 cluster = group.create_task(self._bring_cluster(exists))
                 # Images are loaded while Kubernetes still starts.
                 nodes = cluster if exists else group.create_task(self._cluster.wait_for_containers())
-                tag = group.create_task(self._bring_images())
-                group.create_task(self._bring_ingress(nodes, cluster))
-                group.create_task(self._bring_engine(nodes, cluster, tag))
+                tag = group.create_task(self._build_images())
+                loaded = group.create_task(self._load_images(nodes, tag))
+                group.create_task(self._bring_ingress(cluster, loaded))
+                group.create_task(self._bring_engine(cluster, loaded, tag))
         except BaseExceptionGroup as errors:
             raise _first_of(errors) from None
         finally:
@@ -69,7 +71,7 @@ class StandingUp:
                 await self._cluster.create()
                 step.tell(f"cluster {name} made: two nodes, context {self._cluster.context}")
 
-    async def _bring_images(self) -> str:
+    async def _build_images(self) -> str:
         if self._settings.tag:
             return self._settings.tag
         with self._steps.step("building the images of api, worker and mockdex") as step:
@@ -81,54 +83,44 @@ class StandingUp:
         if self._development_tag:  # the nodes have the images, and Docker keeps them under the version
             await images.untag(self._development_tag)
 
-    async def _bring_ingress(self, nodes: asyncio.Task[None], cluster: asyncio.Task[None]) -> None:
-        manifests = TRAEFIK.read_text()
+    async def _load_images(self, nodes: asyncio.Task[None], built: asyncio.Task[str]) -> None:
+        """Bring to the nodes what their pods use, in as few loads as that takes."""
+        manifests = [await self._release("none").render(), TRAEFIK.read_text()]
         await nodes
-        with self._steps.step("image of Traefik to the nodes") as step:
-            brought = await self._load_others(manifests)
-            step.tell(f"image of Traefik: {_brought(brought)}")
+        every_node = await self._cluster.nodes()
+        async with asyncio.TaskGroup() as group:
+            bound = {self._cluster.data_node: _others(manifests, bound=True)}
+            group.create_task(self._load("of PostgreSQL, Valkey and Jaeger", bound))
+            release = self._release(await built)
+            ours = [image for image in images.placements(await release.render()) if _is_ours(image)]
+            free = dict.fromkeys(every_node, (*ours, *_others(manifests, bound=False)))
+            group.create_task(self._load("of Traefik, and ours", free, () if release.registry else ours))
+
+    async def _load(self, whose: str, wanted: Mapping[str, Sequence[str]], required: Collection[str] = ()) -> None:
+        with self._steps.step(f"images {whose} to the nodes") as step:
+            brought = await images.load(self._cluster.name, wanted, required=required)
+            step.tell(f"images {whose}: {_brought(brought)}")
+
+    async def _bring_ingress(self, cluster: asyncio.Task[None], loaded: asyncio.Task[None]) -> None:
         await cluster
+        await loaded
         with self._steps.step("ingress: Traefik") as step:
             kubectl = self._cluster.kubectl
-            await kubectl.apply(manifests)
+            await kubectl.apply(TRAEFIK.read_text())
             within = f"--timeout={self._settings.deploy_timeout_s}s"
             await kubectl.run("rollout", "status", "deployment/traefik", "--namespace=traefik", within)
             step.tell("ingress: Traefik is ready")
 
     async def _bring_engine(
-        self, nodes: asyncio.Task[None], cluster: asyncio.Task[None], built: asyncio.Task[str]
+        self, cluster: asyncio.Task[None], loaded: asyncio.Task[None], built: asyncio.Task[str]
     ) -> None:
-        rendered = await self._release("none").render()
-        await nodes
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._load_databases(rendered))
-            release = self._release(await built)
-            group.create_task(self._load_ours(release))
         await cluster
+        await loaded
+        release = self._release(await built)
         if await release.is_deployed():
             self._steps.say(f"         ✓ release {release.name} is deployed already, exactly like this")
         else:
             await deploy(release, self._steps)
-
-    async def _load_databases(self, manifests: str) -> None:
-        with self._steps.step("images of PostgreSQL, Valkey and Jaeger to the nodes") as step:
-            brought = await self._load_others(manifests)
-            step.tell(f"images of PostgreSQL, Valkey and Jaeger: {_brought(brought)}")
-
-    async def _load_ours(self, release: Release) -> None:
-        with self._steps.step("our images to the nodes") as step:
-            # All to all nodes in one go: they share most of their layers, which are then brought once.
-            nodes = await self._cluster.nodes()
-            wanted = [image for image in images.placements(await release.render()) if _is_ours(image)]
-            brought = await images.load(self._cluster.name, dict.fromkeys(nodes, wanted), required=not release.registry)
-            step.tell(f"our images: {_brought(brought)}")
-
-    async def _load_others(self, manifests: str) -> int:
-        """Bring the images that are not ours to the nodes whose pods use them."""
-        nodes, data = await self._cluster.nodes(), self._cluster.data_node
-        placed = {image: bound for image, bound in images.placements(manifests).items() if not _is_ours(image)}
-        wanted = {node: [image for image, bound in placed.items() if node == data or not bound] for node in nodes}
-        return await images.load(self._cluster.name, wanted, required=False)
 
     async def _prove(self) -> None:
         with self._steps.step(f"an order through {self.url}") as step:
@@ -140,6 +132,12 @@ class StandingUp:
 
     def _release(self, tag: str) -> Release:
         return describe(self._settings, self._cluster.kubectl, tag, VALUES)
+
+
+def _others(manifests: Iterable[str], *, bound: bool) -> list[str]:
+    """Return the images that are not ours: those that run on the data node alone, or the rest."""
+    placed = [each for every in manifests for each in images.placements(every).items()]
+    return [image for image, is_bound in placed if is_bound is bound and not _is_ours(image)]
 
 
 def _is_ours(image: str) -> bool:

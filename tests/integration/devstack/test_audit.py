@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -153,13 +154,17 @@ async def test_an_audit_without_a_stack_says_how_to_get_one(tmp_path: Path) -> N
 
 
 async def test_what_cannot_be_read_is_named(dex_url: str, database_url: str, empty_database_url: str) -> None:
-    """A dead database, one without orders and a dead DEX are told apart."""
+    """A dead database, one without orders, one of an older version and a dead DEX are told apart."""
     with pytest.raises(DatabaseUnreadable, match="cannot be used"):
         await audit("postgresql://postgres@127.0.0.1:1/postgres", dex_url)
-    with pytest.raises(DatabaseUnreadable, match="never migrated"):
+    with pytest.raises(DatabaseUnreadable, match="migrate it first"):
         await audit(empty_database_url, dex_url)
     with pytest.raises(LedgerUnreadable, match=r"http://127\.0\.0\.1:1/ledger"):
         await audit(database_url, "http://127.0.0.1:1")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE orders DROP COLUMN tx_hash CASCADE")
+    with pytest.raises(DatabaseUnreadable, match=r"tx_hash.*: migrate it first"):
+        await audit(database_url, dex_url)
 
 
 async def _run_audit(

@@ -73,8 +73,8 @@ async def test_only_what_a_node_lacks_is_loaded(programs: Programs) -> None:
     programs.answer("docker exec one", "docker.io/library/postgres:18\ndocker.io/library/traefik:v3.5")
     programs.answer("docker exec two", "docker.io/library/traefik:v3.5")
     wanted = {"one": ["postgres:18", "traefik:v3.5"], "two": ["traefik:v3.5"]}
-    assert await images.load("c", wanted, required=False) == 0
-    assert await images.load("c", {**wanted, "two": ["postgres:18", "traefik:v3.5"]}, required=False) == 1
+    assert await images.load("c", wanted) == 0
+    assert await images.load("c", {**wanted, "two": ["postgres:18", "traefik:v3.5"]}) == 1
     loads = [call for call in programs.calls if call.startswith("kind load")]
     assert loads == ["kind load docker-image postgres:18 --name c --nodes two"]
 
@@ -82,12 +82,13 @@ async def test_only_what_a_node_lacks_is_loaded(programs: Programs) -> None:
 async def test_an_image_that_docker_does_not_have_is_left_to_the_node(programs: Programs) -> None:
     """It will pull it."""
     programs.answer("docker image inspect", status=1, err="No such image")
-    assert await images.load("c", {"one": ["postgres:18"]}, required=False) == 0
+    assert await images.load("c", {"one": ["postgres:18"]}) == 0
     assert not any("kind load" in call for call in programs.calls)
 
 
 async def test_our_own_image_must_be_there(programs: Programs) -> None:
     """No registry has it."""
+    ours = "order-engine-api:1.2"
     programs.answer("docker image inspect", status=1, err="No such image")
     with pytest.raises(ImageMissing, match=r"^Docker has no image order-engine-api:1\.2: build it with `make images`"):
-        await images.load("c", {"one": ["order-engine-api:1.2"]}, required=True)
+        await images.load("c", {"one": ["traefik:v3.5", ours]}, required=[ours])

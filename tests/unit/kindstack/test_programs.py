@@ -17,13 +17,21 @@ async def test_what_a_program_prints_is_returned_and_what_it_is_told_arrives(pro
     assert programs.stdin_of("kubectl apply") == "manifest"
 
 
-async def test_a_failure_is_told_by_the_last_line(programs: Programs) -> None:
-    """All that was said is kept beside it."""
-    programs.answer("helm", status=3, err="first\nlast")
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("why", " why"),
+        ("why\n\nwhere", "\n    why\n    where"),
+        ("1\n2\n3\n4\n5\n6\n7", "\n    2\n    3\n    4\n    5\n    6\n    7"),
+    ],
+)
+async def test_a_failure_is_told_by_the_last_lines(programs: Programs, said: str, told: str) -> None:
+    """All that was said is kept beside them."""
+    programs.answer("helm", status=3, err=said)
     with pytest.raises(ProgramFailed) as raised:
         await run("helm", "list")
-    assert str(raised.value) == "`helm list` ended with status 3: last"
-    assert (raised.value.status, raised.value.said) == (3, "first\nlast")
+    assert str(raised.value) == f"`helm list` ended with status 3:{told}"
+    assert (raised.value.status, raised.value.said) == (3, said)
 
 
 async def test_a_program_that_is_not_there_is_named(programs: Programs) -> None:

@@ -3,19 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import aiohttp
-import psycopg
-from psycopg import AsyncConnection
-
-from devstack.faults import DatabaseUnreadable, StackNotFound
+from devstack import both_sides
+from devstack.faults import StackNotFound
 from devstack.layout import Layout
-from devstack.ledger import Ledger
 from devstack.settings import StackSettings
 from engine_common.store import audit as store
 from engine_common.store.audit import Findings, Offender, total
 from engine_common.transitions import EXECUTABLE
-
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 @dataclass(frozen=True)
@@ -51,17 +45,8 @@ async def audit(database_url: str, dex_url: str) -> Verdict:
 
     Raises DatabaseUnreadable and LedgerUnreadable.
     """
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection,
-        ):
-            ledger = Ledger(session, dex_url)
-            findings = await store.audit(connection, ledger.pages(), ledger.pages())
-    except psycopg.OperationalError as error:
-        raise DatabaseUnreadable(f"PostgreSQL cannot be used: {str(error).strip()}") from error
-    except psycopg.errors.UndefinedTable as error:
-        raise DatabaseUnreadable("The database holds no orders: it was never migrated.") from error
+    async with both_sides.opened(database_url, dex_url) as (connection, ledger):
+        findings = await store.audit(connection, ledger.pages(), ledger.pages())
     return Verdict(findings, sum(findings.orders.get(status, 0) for status in EXECUTABLE))
 
 

@@ -2,16 +2,11 @@
 
 from collections import Counter
 
-import aiohttp
-import psycopg
-from psycopg import AsyncConnection
-
-from devstack.faults import DatabaseUnreadable, WorkersRunning
-from devstack.ledger import Ledger
+from devstack import both_sides
+from devstack.faults import WorkersRunning
 from engine_common.store import restoration
 from engine_common.store.restoration import Reconciliation, WorkersAlive
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _SHOWN = 100
 
 
@@ -21,18 +16,8 @@ async def reconcile(database_url: str, dex_url: str, *, apply: bool) -> Reconcil
     Raises DatabaseUnreadable, LedgerUnreadable and WorkersRunning.
     """
     try:
-        async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection,
-        ):
-            return await restoration.reconcile(connection, Ledger(session, dex_url).swaps(), apply=apply)
-    except psycopg.OperationalError as error:
-        raise DatabaseUnreadable(f"PostgreSQL cannot be used: {str(error).strip()}") from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise DatabaseUnreadable(
-            f"The database has not the schema of this version ({error.diag.message_primary}): migrate it first, by "
-            "`make deploy STOPPED=1` on Kubernetes, elsewhere by `python -m engine_common.migrate`."
-        ) from error
+        async with both_sides.opened(database_url, dex_url) as (connection, ledger):
+            return await restoration.reconcile(connection, ledger.swaps(), apply=apply)
     except WorkersAlive as error:
         raise WorkersRunning(f"{error}, and wait until what they have sent is decided.") from error
 
