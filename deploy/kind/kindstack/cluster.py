@@ -53,6 +53,7 @@ class KindCluster:
         try:
             await run("kind", "create", "cluster", "--config=-", *image, *wait, stdin=config)
             await self._wait_for_nodes()
+            await self._give_kube_proxy_a_share()
         except asyncio.CancelledError:
             await run("kind", "delete", "cluster", "--name", self.name)
             raise
@@ -130,6 +131,17 @@ class KindCluster:
             raise ClusterUnusable(
                 f"The cluster {self.name} is there, but its API does not answer: `make kind-down`, then `make kind-up`."
             ) from None
+
+    async def _give_kube_proxy_a_share(self) -> None:
+        """Have it ask for CPU: it asks for none, and on busy cores learns seconds too late that a pod has gone."""
+        share = (
+            "set",
+            "resources",
+            "daemonset/kube-proxy",
+            "--namespace=kube-system",
+            "--requests=cpu=50m,memory=64Mi",
+        )
+        await self.kubectl.run(*share)
 
     async def _wait_for_nodes(self) -> None:
         await self.kubectl.run("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={_READY_WITHIN_S}s")

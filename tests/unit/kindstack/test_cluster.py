@@ -28,6 +28,14 @@ def test_the_ingress_is_published_on_the_chosen_port_of_this_machine_alone() -> 
     assert {**after, "name": before["name"]} == before
 
 
+async def test_in_a_new_cluster_kube_proxy_has_a_share_of_the_cores(programs: Programs) -> None:
+    """Without one, new connections went to an ingress pod that was gone while its node was drained."""
+    await cluster().create()
+    (create,) = [number for number, call in enumerate(programs.calls) if call.startswith("kind create cluster")]
+    (share,) = [number for number, call in enumerate(programs.calls) if "set resources daemonset/kube-proxy" in call]
+    assert create < share
+
+
 async def test_a_cluster_published_on_another_port_is_left_alone(programs: Programs) -> None:
     """The port cannot be changed, so the person decides."""
     programs.answer("kind get nodes", "c-control-plane")
