@@ -79,6 +79,7 @@ docs: install  ## Write the generated parts of the documents anew
 
 lock:  ## Renew requirements/*.txt from the pyproject.toml files (UPGRADE=1: to the newest versions)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev $(PACKAGES:%=%/pyproject.toml) --extra orders -o requirements/dev.txt
+	@$(COMPILE) -c requirements/dev.txt libs/common/pyproject.toml -o requirements/common.txt
 	@for service in api worker mockdex; do \
 		$(COMPILE) -c requirements/dev.txt services/$$service/pyproject.toml -o requirements/$$service.txt || exit 1; done
 

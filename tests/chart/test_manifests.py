@@ -218,7 +218,7 @@ def test_rollouts_leave_no_gap_and_the_ledger_has_one_writer() -> None:
         assert spread["matchLabelKeys"] == ["pod-template-hash"]
     assert find(manifests, "Deployment", "mockdex")["spec"]["strategy"] == {"type": "Recreate"}
     api = find(manifests, "Deployment", "api")["spec"]["template"]["spec"]
-    assert api["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+    assert api["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 10}}}
     assert api["terminationGracePeriodSeconds"] == 30
 
 

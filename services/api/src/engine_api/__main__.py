@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
 import sys
@@ -89,7 +90,7 @@ def make_server(settings: ApiSettings) -> Server:
             reset_contextvars=True,  # else a request may be logged under the account of its connection's one before
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_FINISH_WITHIN_S,
+            timeout_graceful_shutdown=max(_FINISH_WITHIN_S, math.ceil(settings.database_patience_s) + 1),
             ws_max_size=MAX_BYTES,
             ws_ping_interval=_PING_EVERY_S,
             ws_ping_timeout=_PONG_WITHIN_S,

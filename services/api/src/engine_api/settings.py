@@ -75,7 +75,7 @@ class ApiSettings(BackendSettings):
     database_patience_s: float = Field(
         default=2.0,
         gt=0,
-        le=30,
+        le=15,
         description="seconds that a request waits for PostgreSQL, for a connection and for the answer, before it is "
         "answered 503",
     )
