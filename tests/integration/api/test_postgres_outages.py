@@ -97,7 +97,7 @@ async def eventually_ok(api: RunningApi, path: str) -> Answer:
 
 async def test_a_request_waits_as_long_as_the_operator_says(cluster: Server, redis_url: str) -> None:
     """Where waiting is better than failing, an outage that ends in time costs a client nothing but time."""
-    async with running_api(cluster.url, redis_url, database_patience_s=30) as patient:
+    async with running_api(cluster.url, redis_url, database_patience_s=15) as patient:
         order_id = await patient.place("/api/orders")
         await asyncio.to_thread(cluster.down)
         try:
