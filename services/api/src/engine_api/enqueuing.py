@@ -37,6 +37,7 @@ class Enqueuer:
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="enqueuer", daemon=True)
         self._dropped = 0
+        self._dropping = threading.Lock()
         self._silent_until = 0.0
 
     def start(self) -> None:
@@ -90,9 +91,10 @@ class Enqueuer:
             self._broker.enqueue(execution_message(ids, context.traceparent))
 
     def _drop(self, count: int, reason: str) -> None:
-        self._dropped += count
-        now = time.monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + _COMPLAIN_EVERY_S
-            log.warning("%d orders were not announced, workers find them by themselves: %s", self._dropped, reason)
-            self._dropped = 0
+        with self._dropping:  # by whoever hands orders over, and by the thread
+            self._dropped += count
+            now = time.monotonic()
+            if now >= self._silent_until:
+                self._silent_until = now + _COMPLAIN_EVERY_S
+                log.warning("%d orders were not announced, workers find them by themselves: %s", self._dropped, reason)
+                self._dropped = 0
