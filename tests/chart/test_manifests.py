@@ -7,6 +7,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from chart.rendering import (
     CHART,
@@ -20,12 +21,16 @@ from chart.rendering import (
     render,
 )
 from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, SETS
+from engine_api.__main__ import finish_within_s
+from engine_api.settings import ApiSettings
 from engine_common import __version__
+from engine_common.telemetry.otlp import FLUSH_SECONDS
 from kindstack.release import STOPPED
 
 pytestmark = pytest.mark.helm
 
 KUBERNETES = "1.34"
+LONGEST_PATIENCE_S = 15
 TRAEFIK = CHART.parents[1] / "kind/traefik.yaml"
 # What kubeadm's control plane (0.65), two pods of CoreDNS (0.2), kindnet (0.1) and kube-proxy (0.05, by `make kind-up`)
 # ask for on kind's first node.
@@ -219,7 +224,10 @@ def test_rollouts_leave_no_gap_and_the_ledger_has_one_writer() -> None:
     assert find(manifests, "Deployment", "mockdex")["spec"]["strategy"] == {"type": "Recreate"}
     api = find(manifests, "Deployment", "api")["spec"]["template"]["spec"]
     assert api["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 10}}}
-    assert api["terminationGracePeriodSeconds"] == 30
+    patient = ApiSettings(database_patience_s=LONGEST_PATIENCE_S)
+    assert api["terminationGracePeriodSeconds"] > 10 + finish_within_s(patient) + FLUSH_SECONDS
+    with pytest.raises(ValidationError):
+        ApiSettings(database_patience_s=LONGEST_PATIENCE_S + 1)
 
 
 @pytest.mark.parametrize(

@@ -134,14 +134,8 @@ class KindCluster:
 
     async def _give_kube_proxy_a_share(self) -> None:
         """Have it ask for CPU: it asks for none, and on busy cores learns seconds too late that a pod has gone."""
-        share = (
-            "set",
-            "resources",
-            "daemonset/kube-proxy",
-            "--namespace=kube-system",
-            "--requests=cpu=50m,memory=64Mi",
-        )
-        await self.kubectl.run(*share)
+        share = ("--namespace=kube-system", "--requests=cpu=50m,memory=64Mi")
+        await self.kubectl.run("set", "resources", "daemonset/kube-proxy", *share)
 
     async def _wait_for_nodes(self) -> None:
         await self.kubectl.run("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={_READY_WITHIN_S}s")

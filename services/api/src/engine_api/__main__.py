@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 100
 _PING_EVERY_S = 15
 _PONG_WITHIN_S = 20
-_FINISH_WITHIN_S = 5
 _UNREAD_WITHIN_S = 30
 
 _TICKS_A_SECOND = 10
@@ -74,6 +73,11 @@ class Server(uvicorn.Server):
             log.info("ready on %s", ", ".join(":".join(map(str, one.getsockname()[:2])) for one in sockets or ()))
 
 
+def finish_within_s(settings: ApiSettings) -> int:
+    """Return the seconds that requests under way have when the process stops: a read waits twice, and answers."""
+    return 2 * math.ceil(settings.database_patience_s) + 1
+
+
 def make_server(settings: ApiSettings) -> Server:
     """Return the server of the application; nothing is opened yet."""
     # uvicorn calls whatever it is given, and says that it wants a class.
@@ -90,7 +94,7 @@ def make_server(settings: ApiSettings) -> Server:
             reset_contextvars=True,  # else a request may be logged under the account of its connection's one before
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(_FINISH_WITHIN_S, math.ceil(settings.database_patience_s) + 1),
+            timeout_graceful_shutdown=finish_within_s(settings),
             ws_max_size=MAX_BYTES,
             ws_ping_interval=_PING_EVERY_S,
             ws_ping_timeout=_PONG_WITHIN_S,

@@ -76,8 +76,8 @@ class ApiSettings(BackendSettings):
         default=2.0,
         gt=0,
         le=15,
-        description="seconds that a request waits for PostgreSQL, for a connection and for the answer, before it is "
-        "answered 503",
+        description="seconds after which a request is answered 503 because PostgreSQL does not answer; one that reads "
+        "waits as long for a connection first",
     )
     max_sockets_per_account: int = Field(
         default=2500, ge=1, description="WebSockets of one account that one api process keeps open"
