@@ -52,8 +52,7 @@ class KindCluster:
         config = config_with_port(CONFIG.read_text(), self.name, self.port)
         try:
             await run("kind", "create", "cluster", "--config=-", *image, *wait, stdin=config)
-            await self._wait_for_nodes()
-            await self._give_kube_proxy_a_share()
+            await self._complete()
         except asyncio.CancelledError:
             await run("kind", "delete", "cluster", "--name", self.name)
             raise
@@ -89,7 +88,7 @@ class KindCluster:
         if not known:
             await run("kind", "export", "kubeconfig", "--name", self.name)
         await self._wait_for_answer()
-        await self._wait_for_nodes()
+        await self._complete()
         return bool(asleep) or not known
 
     async def delete(self) -> None:
@@ -132,13 +131,14 @@ class KindCluster:
                 f"The cluster {self.name} is there, but its API does not answer: `make kind-down`, then `make kind-up`."
             ) from None
 
-    async def _give_kube_proxy_a_share(self) -> None:
-        """Have it ask for CPU: it asks for none, and on busy cores learns seconds too late that a pod has gone."""
+    async def _complete(self) -> None:
+        """Wait for the nodes, and have kube-proxy ask for CPU.
+
+        It asks for none, and on busy cores learns seconds too late that a pod has gone.
+        """
+        await self.kubectl.run("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={_READY_WITHIN_S}s")
         share = ("--namespace=kube-system", "--requests=cpu=50m,memory=64Mi")
         await self.kubectl.run("set", "resources", "daemonset/kube-proxy", *share)
-
-    async def _wait_for_nodes(self) -> None:
-        await self.kubectl.run("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={_READY_WITHIN_S}s")
 
 
 def config_with_port(config: str, name: str, port: int) -> str:

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from engine_common.settings import Settings
 
@@ -57,12 +57,6 @@ class KindSettings(DeploySettings):
     kind_cluster: _Label = Field("order-engine", max_length=40, description="name of the cluster")
     kind_http_port: int = Field(8080, ge=1, le=65535, description="port of localhost where the ingress is published")
     kind_node_image: str | None = Field(None, description="image of the nodes; unset: kind's own default")
-
-    @model_validator(mode="after")
-    def _proved_by_an_order(self) -> Self:
-        if self.stopped:
-            raise ValueError("STOPPED is for `make deploy`; what `make kind-up` makes is proved by an order: unset it")
-        return self
 
     @property
     def context(self) -> str:

@@ -8,6 +8,7 @@ from typing import cast
 from kindstack import checks, first_order, images
 from kindstack.cluster import KindCluster
 from kindstack.deploying import deploy, describe
+from kindstack.faults import StackError
 from kindstack.progress import Steps
 from kindstack.release import Release, require_files
 from kindstack.settings import KindSettings
@@ -49,6 +50,8 @@ class StandingUp:
         await self._prove()
 
     async def _check(self) -> bool:
+        if self._settings.stopped:
+            raise StackError("STOPPED is for `make deploy`; what `make kind-up` makes is proved by an order: unset it.")
         with self._steps.step("checking tools, Docker and the port"):
             await checks.require_tools(*_TOOLS)
             await checks.require_docker()
@@ -90,14 +93,14 @@ class StandingUp:
         every_node = await self._cluster.nodes()
         async with asyncio.TaskGroup() as group:
             bound = {self._cluster.data_node: _others(manifests, bound=True)}
-            group.create_task(self._load("of PostgreSQL, Valkey and Jaeger", bound))
+            group.create_task(self._load("of the data node alone", bound))
             release = self._release(await built)
             ours = [image for image in images.placements(await release.render()) if _is_ours(image)]
             free = dict.fromkeys(every_node, (*ours, *_others(manifests, bound=False)))
-            group.create_task(self._load("of Traefik, and ours", free, () if release.registry else ours))
+            group.create_task(self._load("of every node", free, () if release.registry else ours))
 
     async def _load(self, whose: str, wanted: Mapping[str, Sequence[str]], required: Collection[str] = ()) -> None:
-        with self._steps.step(f"images {whose} to the nodes") as step:
+        with self._steps.step(f"images {whose}") as step:
             brought = await images.load(self._cluster.name, wanted, required=required)
             step.tell(f"images {whose}: {_brought(brought)}")
 

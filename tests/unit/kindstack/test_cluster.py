@@ -64,6 +64,7 @@ async def test_nodes_that_were_stopped_are_started_again(programs: Programs) -> 
     assert await cluster().wake()
     assert "docker start c-worker" in programs.calls
     assert not any("export kubeconfig" in call for call in programs.calls)
+    assert any("set resources daemonset/kube-proxy" in call for call in programs.calls)  # older clusters lack it
 
 
 async def test_a_cluster_that_could_not_be_made_leaves_nothing(programs: Programs) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from engine_common.settings import SettingsError
-from kindstack.settings import DeploySettings, KindSettings
+from kindstack.settings import DeploySettings
 
 
 @pytest.mark.parametrize("name", ["1st", "-engine", "engine-", "Engine", "my.engine", "my_engine"])
@@ -31,11 +31,3 @@ def test_a_namespace_may_begin_with_a_digit_and_is_refused_in_plain_words(monkey
         SettingsError, match=r"^NAMESPACE must begin and end with a letter or digit, .*, not '1st\.one'"
     ):
         DeploySettings.load()
-
-
-def test_a_cluster_is_not_brought_up_without_anybody_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An order proves it, which nobody would execute."""
-    monkeypatch.setenv("STOPPED", "1")
-    assert DeploySettings.load().stopped
-    with pytest.raises(SettingsError, match="STOPPED is for `make deploy`"):
-        KindSettings.load()
