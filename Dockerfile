@@ -8,7 +8,7 @@ FROM ${UV_IMAGE} AS uv
 
 FROM ${PYTHON_IMAGE} AS build
 COPY --from=uv /uv /usr/local/bin/uv
-# Bytecode that does not depend on times of files makes the same image of the same sources.
+# Bytecode that does not depend on times of files is valid in whatever layer it is copied to.
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=0 PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     SOURCE_DATE_EPOCH=0 VIRTUAL_ENV=/venv
 WORKDIR /src
@@ -25,9 +25,11 @@ RUN --mount=type=cache,target=/root/.cache/uv for package in libs/common service
 FROM build AS common-environment
 COPY requirements/common.txt .
 RUN --mount=type=cache,target=/root/.cache/uv uv venv --quiet /venv && uv pip install --quiet --require-hashes -r common.txt
-# Copies to /added what a service's own requirements have added.
-RUN find /venv ! -type d | sort >before \
-    && printf '%s\n' '#!/bin/sh -e' 'mkdir /added' 'find /venv ! -type d | sort | comm -13 before - | tar -cT - | tar -xC /added' >added \
+# Copies to /added what a service's own requirements have added; refuses what they have changed, since an image could
+# not show it: then requirements/*.txt do not agree, and `make lock` mends that.
+RUN find /venv ! -type d | sort >before && find /venv -type f ! -name '*.pyc' -exec sha256sum {} + >contents \
+    && printf '%s\n' '#!/bin/sh -e' 'sha256sum --check --quiet contents' 'find /venv ! -type d | sort | comm -13 before - >new' \
+        'mkdir /added' 'tar -cf new.tar -T new' 'tar -xf new.tar -C /added' >added \
     && chmod 755 added
 
 FROM common-environment AS api-environment

@@ -13,6 +13,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("api", "worker", "mockdex")
+LOCKS = (*SERVICES, "common", "dev")
 OURS = "engine-common"
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?==(?P<version>\S+)(\s*;\s*(?P<marker>[^\\]+?))?\s*\\?$")
 
@@ -62,6 +63,8 @@ def asked_by(path: str, *extras: str) -> Iterator[Requirement]:
 
 
 def wanted(lock: str) -> list[Requirement]:
+    if lock == "common":
+        return list(asked_by("libs/common"))
     if lock != "dev":
         return list(asked_by(f"services/{lock}"))
     group = map(Requirement, project(".")["dependency-groups"]["dev"])
@@ -69,7 +72,7 @@ def wanted(lock: str) -> list[Requirement]:
     return [*group, *(requirement for path in packages for requirement in asked_by(path))]
 
 
-@pytest.mark.parametrize("lock", [*SERVICES, "dev"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_what_a_package_asks_for_is_pinned_within_its_range(lock: str) -> None:
     """A dependency that was added or raised without `make lock` shows here."""
     versions = {pin.name: pin.version for pin in pins(lock)}
@@ -79,7 +82,7 @@ def test_what_a_package_asks_for_is_pinned_within_its_range(lock: str) -> None:
         assert requirement.specifier.contains(versions[name], prereleases=True), f"{requirement}: run `make lock`"
 
 
-@pytest.mark.parametrize("lock", [*SERVICES, "dev"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_pin_has_hashes_and_stands_once(lock: str) -> None:
     """Nothing is installed that was not seen when it was locked."""
     found = pins(lock)
@@ -96,7 +99,14 @@ def test_a_service_runs_on_the_versions_that_are_tested(service: str) -> None:
         assert pin.version == tested.get((pin.name, pin.marker), versions.get(pin.name)), pin
 
 
-@pytest.mark.parametrize("lock", [*SERVICES, "dev"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_adds_to_the_common_lock_and_changes_nothing_of_it(service: str) -> None:
+    """What all three share is one layer of their images; a service's own layer has only what it adds."""
+    shared, own = ({(pin.name, pin.version, pin.marker) for pin in pins(lock)} for lock in ("common", service))
+    assert shared <= own, "run `make lock`"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_says_nothing_about_where_packages_come_from(lock: str) -> None:
     """Any index will do, a company's mirror too."""
     text = (ROOT / "requirements" / f"{lock}.txt").read_text().lower()
