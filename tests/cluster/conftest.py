@@ -5,15 +5,13 @@ import subprocess
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 import uvloop
 
-from cluster.deployed import Deployed
+from cluster.deployed import ROOT, Deployed, with_kindstack
+from cluster.drill import RATE
 from kindstack.settings import KindSettings
-
-_ROOT = Path(__file__).parents[2]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
@@ -21,11 +19,15 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLo
     return {"uvloop": uvloop.new_event_loop}
 
 
+def pytest_report_header() -> str:
+    """Say how hard the drills are."""
+    return f"drills on the cluster place {RATE:g} orders a second (KIND_TEST_RATE)"
+
+
 @pytest.fixture(scope="session")
 def deployed() -> Deployed:
     """Bring cluster and release up to this checkout, as `make kind-up` does; what is there already stays."""
-    environ = {**os.environ, "PYTHONPATH": str(_ROOT / "deploy" / "kind")}
-    subprocess.run([sys.executable, "-m", "kindstack", "up"], cwd=_ROOT, env=environ, check=True)
+    subprocess.run([sys.executable, "-m", "kindstack", "up"], cwd=ROOT, env=with_kindstack(), check=True)
     return Deployed(KindSettings())
 
 

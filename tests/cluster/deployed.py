@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 SECRET = "order-engine-secrets"
 
 
+def with_kindstack() -> dict[str, str]:
+    """Return an environment in which `python -m kindstack` is found, as `make` calls it."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "deploy" / "kind")}
+
+
 class Deployed:
     """A release on a kind cluster, as `make kind-up` leaves it."""
 
@@ -38,13 +43,17 @@ class Deployed:
         """Return the names of all nodes."""
         return (await run("kind", "get", "nodes", "--name", self.cluster)).split()
 
+    async def stand_up(self) -> None:
+        """Do what `make kind-up` does. Raises CommandFailed."""
+        await run(sys.executable, "-m", "kindstack", "up", within_s=330, environ=with_kindstack())
+
     async def deploy(self, directory: Path, environ: Mapping[str, str]) -> None:
         """Do what `make deploy` does on this cluster, with other settings. Raises CommandFailed."""
         only_context = directory / "kubeconfig"
         view = ("config", "view", "--flatten", "--minify")
         only_context.write_text(await self.kubernetes.kubectl(*view))
-        inherited = {**os.environ, "PYTHONPATH": str(ROOT / "deploy" / "kind"), "KUBECONFIG": str(only_context)}
-        await run(sys.executable, "-m", "kindstack", "deploy", within_s=330, environ={**inherited, **environ})
+        settings = {**with_kindstack(), "KUBECONFIG": str(only_context), **environ}
+        await run(sys.executable, "-m", "kindstack", "deploy", within_s=330, environ=settings)
 
     @property
     def node_without_volumes(self) -> str:

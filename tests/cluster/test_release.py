@@ -50,6 +50,19 @@ async def test_every_pod_is_admitted_under_restricted_and_ready(deployed: Deploy
     await assert_admitted_and_ready(deployed.kubernetes)
 
 
+async def test_standing_up_again_changes_nothing(deployed: Deployed) -> None:
+    """`make kind-up`, twice: the same revision, and the same pods."""
+    await deployed.stand_up()  # other tests leave revisions of their own
+    before = await what_runs(deployed)
+    await deployed.stand_up()
+    assert await what_runs(deployed) == before
+
+
+async def what_runs(deployed: Deployed) -> tuple[int, set[str]]:
+    pods = [pod for component in COMPONENTS for pod in await deployed.kubernetes.pods(component)]
+    return await deployed.release.revision(), {pod.uid for pod in pods}
+
+
 async def test_an_order_through_the_ingress_is_followed_to_its_end_and_traced_across_three_services(
     deployed: Deployed,
 ) -> None:

@@ -85,6 +85,7 @@ async def test_all_deployments_are_rolled_forth_and_back_under_load(
 
         verdict = await drill(deployed.site, name, act)
     assert verdict.clean, str(verdict)
+    assert verdict.reconnections, "no socket was open on a pod that went: nobody had to resume"
 
 
 async def test_a_new_migration_is_applied_under_load_and_the_old_version_runs_on_the_new_schema(

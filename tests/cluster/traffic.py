@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from load.background import Background, steadily
+from load.background import Background, steadily, stop
 from load.claims import Claim
 from load.plans import ROOMY_BPS, WALLET, Plan, Way, plans
 from load.watching import Watch
@@ -70,8 +70,7 @@ class Traffic:
         try:
             yield
         finally:
-            placing.cancel()
-            await asyncio.gather(placing, return_exceptions=True)
+            await stop(placing)
             await self._orders.ended()
 
     async def place(self, count: int, rate: float) -> None:

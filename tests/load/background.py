@@ -7,10 +7,11 @@ from typing import Any
 
 
 class Background:
-    """Tasks under way; one that fails is a bug of the suite and shown by the loop's exception handler."""
+    """Tasks under way; one that fails is a bug of the suite, and fails whoever waits for their end."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: list[BaseException] = []
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -19,13 +20,14 @@ class Background:
         """Begin a task."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_raise_at_once)
+        task.add_done_callback(self._end)
 
     async def ended(self) -> None:
-        """Wait until none is left, those included that begin meanwhile."""
+        """Wait until none is left, those included that begin meanwhile; raise what the first that failed raised."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._failed:
+            raise self._failed[0]
 
     async def abandon(self) -> None:
         """Cancel what is left."""
@@ -34,10 +36,18 @@ class Background:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed.append(error)
 
-def _raise_at_once(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel what would go on for ever; raise what it raised before."""
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
 
 
 async def steadily(rate: float) -> AsyncIterator[int]:

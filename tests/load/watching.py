@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from load.background import Background
+from load.background import Background, stop
 from load.followers import Event, Following, WalletFollowing, follow, follow_wallet
 
 History = Callable[[str], Awaitable[Sequence[Event]]]
@@ -41,8 +41,7 @@ class Watch:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await stop(task)
 
     @property
     def refused_handshakes(self) -> list[str]:
