@@ -7,7 +7,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from pydantic import ValidationError
+from annotated_types import Le
 
 from chart.rendering import (
     CHART,
@@ -21,16 +21,15 @@ from chart.rendering import (
     render,
 )
 from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, SETS
-from engine_api.__main__ import finish_within_s
+from engine_api import components, enqueuing
 from engine_api.settings import ApiSettings
-from engine_common import __version__
+from engine_common import __version__, live
 from engine_common.telemetry.otlp import FLUSH_SECONDS
 from kindstack.release import STOPPED
 
 pytestmark = pytest.mark.helm
 
 KUBERNETES = "1.34"
-LONGEST_PATIENCE_S = 15
 TRAEFIK = CHART.parents[1] / "kind/traefik.yaml"
 # What kubeadm's control plane (0.65), two pods of CoreDNS (0.2), kindnet (0.1) and kube-proxy (0.05, by `make kind-up`)
 # ask for on kind's first node.
@@ -224,10 +223,16 @@ def test_rollouts_leave_no_gap_and_the_ledger_has_one_writer() -> None:
     assert find(manifests, "Deployment", "mockdex")["spec"]["strategy"] == {"type": "Recreate"}
     api = find(manifests, "Deployment", "api")["spec"]["template"]["spec"]
     assert api["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 10}}}
-    patient = ApiSettings(database_patience_s=LONGEST_PATIENCE_S)
-    assert api["terminationGracePeriodSeconds"] > 10 + finish_within_s(patient) + FLUSH_SECONDS
-    with pytest.raises(ValidationError):
-        ApiSettings(database_patience_s=LONGEST_PATIENCE_S + 1)
+    patient = ApiSettings(database_patience_s=longest_patience_s())
+    leaves_within_s = enqueuing.FAREWELL_WITHIN_S + live.FAREWELL_WITHIN_S + 2 * components.CLOSE_WITHIN_S
+    stops_within_s = patient.finish_within_s + leaves_within_s + FLUSH_SECONDS
+    assert api["terminationGracePeriodSeconds"] > 10 + stops_within_s
+
+
+def longest_patience_s() -> float:
+    (bound,) = [each.le for each in ApiSettings.model_fields["database_patience_s"].metadata if isinstance(each, Le)]
+    assert isinstance(bound, float | int)
+    return bound
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 _BUFFER = 20_000
 _BATCH = 500
 _PAUSE_AFTER_FAILURE_S = 0.5
+FAREWELL_WITHIN_S = 2.0
 
 # What a connection to Redis in trouble raises; RuntimeError is uvloop's word for one that closed in that moment.
 TROUBLE = (RedisError, OSError, RuntimeError)
@@ -61,7 +62,7 @@ class Publisher:
     async def close(self) -> None:
         """Send what is left, unless Redis is away, and close the connection."""
         if self._sender is not None:
-            await asyncio.wait((self._sender,), timeout=2)
+            await asyncio.wait((self._sender,), timeout=FAREWELL_WITHIN_S)
         await self._client.aclose()
 
     async def _send(self) -> None:

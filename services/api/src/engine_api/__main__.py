@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import signal
 import socket
 import sys
@@ -73,11 +72,6 @@ class Server(uvicorn.Server):
             log.info("ready on %s", ", ".join(":".join(map(str, one.getsockname()[:2])) for one in sockets or ()))
 
 
-def finish_within_s(settings: ApiSettings) -> int:
-    """Return the seconds that requests under way have when the process stops: a read waits twice, and answers."""
-    return 2 * math.ceil(settings.database_patience_s) + 1
-
-
 def make_server(settings: ApiSettings) -> Server:
     """Return the server of the application; nothing is opened yet."""
     # uvicorn calls whatever it is given, and says that it wants a class.
@@ -94,7 +88,7 @@ def make_server(settings: ApiSettings) -> Server:
             reset_contextvars=True,  # else a request may be logged under the account of its connection's one before
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=finish_within_s(settings),
+            timeout_graceful_shutdown=settings.finish_within_s,
             ws_max_size=MAX_BYTES,
             ws_ping_interval=_PING_EVERY_S,
             ws_ping_timeout=_PONG_WITHIN_S,

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _WRITING = 4
 _READING = 6
 
-_CLOSE_WITHIN_S = 2.0
+CLOSE_WITHIN_S = 2.0
 _START_WITHIN_S = 3.0
 _ASK_AGAIN_AFTER_S = 0.5
 
@@ -109,7 +109,7 @@ async def _opened(settings: ApiSettings, name: str, size: int) -> AsyncGenerator
     try:
         yield pool
     finally:
-        await pool.close(_CLOSE_WITHIN_S)
+        await pool.close(CLOSE_WITHIN_S)
 
 
 @asynccontextmanager

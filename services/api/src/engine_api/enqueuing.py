@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 CAPACITY = 20_000
 
 _COMPLAIN_EVERY_S = 10.0
-_FAREWELL_WITHIN_S = 2.0
+FAREWELL_WITHIN_S = 2.0
 
 _Waiting = tuple[UUID, TraceContext]
 
@@ -54,7 +54,7 @@ class Enqueuer:
     def close(self) -> None:
         """Send what is left, unless Redis is away; blocks for at most two seconds."""
         self._waiting.put(None)
-        self._thread.join(_FAREWELL_WITHIN_S)
+        self._thread.join(FAREWELL_WITHIN_S)
 
     def _run(self) -> None:
         while (batch := self._take()) is not None:

@@ -1,5 +1,6 @@
 """What the api reads from its environment."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -76,12 +77,17 @@ class ApiSettings(BackendSettings):
         default=2.0,
         gt=0,
         le=15,
-        description="seconds after which a request is answered 503 because PostgreSQL does not answer; one that reads "
-        "waits as long for a connection first",
+        description="seconds after which a request is answered 503 because PostgreSQL does not answer; one that has to "
+        "read before it writes waits for each",
     )
     max_sockets_per_account: int = Field(
         default=2500, ge=1, description="WebSockets of one account that one api process keeps open"
     )
+
+    @property
+    def finish_within_s(self) -> int:
+        """Seconds that requests under way have when the process stops: one may read, write, and then answers."""
+        return math.ceil(2 * self.database_patience_s) + 1
 
     def unfit_for_production(self) -> list[str]:
         """Add what is wrong with the keys."""

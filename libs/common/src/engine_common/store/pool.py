@@ -30,6 +30,13 @@ _HOT_PATH = (
 
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 5000}
 
+# Seconds that a pool is waited for; it takes heart again only when somebody asks anew.
+_ASK_ANEW_AFTER_S = 2.0
+
+# Seconds. The server ends a statement after 5 s, so an answer that takes longer never comes: the peer hangs, or the
+# path to it.
+_ANSWER_WITHIN_S = 7.0
+
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
 
@@ -42,7 +49,7 @@ def open_pool(database_url: str, *, size: int, name: str) -> Pool:
         max_size=size,
         name=name,
         open=False,
-        timeout=2,  # seconds to wait for a connection; the pool takes heart again only when somebody asks anew
+        timeout=_ASK_ANEW_AFTER_S,
         reconnect_timeout=2,  # the default backs off so far that a 17 s outage took another 11 s to notice the end of
         kwargs={
             "autocommit": True,
@@ -54,20 +61,19 @@ def open_pool(database_url: str, *, size: int, name: str) -> Pool:
     )
 
 
-# The server ends a statement after 5 s, so an answer that takes longer never comes: the peer hangs, or the path to it.
-_ANSWER_WITHIN_S = 7.0
-
-
 @contextlib.asynccontextmanager
 async def answering(
-    pool: Pool, *, within_s: float = _ANSWER_WITHIN_S, lent_within_s: float = 0.0
+    pool: Pool, *, within_s: float = _ANSWER_WITHIN_S, lent_within_s: float = _ASK_ANEW_AFTER_S
 ) -> AsyncGenerator[Connection]:
     """Lend a connection that ends under its user, who then gets OperationalError, when no answer comes in time.
 
-    Raises psycopg_pool.PoolTimeout when there is none to lend for `lent_within_s`, and at least for the pool's 2 s.
+    Both times begin when it is asked for. Raises psycopg_pool.PoolTimeout when there is none to lend for
+    `lent_within_s`.
     """
-    connection = await _borrow(pool, asyncio.get_running_loop().time() + lent_within_s)
-    deadline = asyncio.get_running_loop().call_later(within_s, _hang_up, connection)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    connection = await _borrow(pool, began + lent_within_s)
+    deadline = loop.call_at(began + within_s, _hang_up, connection)
     try:
         yield connection
     finally:
@@ -96,11 +102,12 @@ async def _borrow(pool: Pool, give_up_at: float) -> Connection:
     Without this every connection of the pool would fail one caller after a restart of the server, and the pool's own
     check asks the server each time.
     """
+    loop = asyncio.get_running_loop()
     while True:
         try:
-            connection = await pool.getconn()
+            connection = await pool.getconn(min(give_up_at - loop.time(), _ASK_ANEW_AFTER_S))
         except PoolTimeout:
-            if asyncio.get_running_loop().time() >= give_up_at:
+            if loop.time() >= give_up_at:
                 raise
             continue
         if _is_silent(connection):
