@@ -240,6 +240,11 @@ def test_the_notes_say_what_is_so(values: Values, said: tuple[str, ...], unsaid:
         (DEVELOPMENT, {"dex": {"url": "https://dex.example.com"}}, "mockdex.enabled=false"),
         (DEVELOPMENT, {"otel": {"endpoint": "http://collector:4318"}}, "jaeger.enabled=false"),
         (DEVELOPMENT, {"api": {"env": {"DATABASE_URL": "x"}}}, "api.env.DATABASE_URL"),
+        (
+            DEVELOPMENT,
+            {"api": {"env": {"OTEL_BSP_SCHEDULE_DELAY": "1"}}},
+            "api.env.OTEL_BSP_SCHEDULE_DELAY: the chart sets this variable while jaeger.enabled is true",
+        ),
         (DEVELOPMENT, {"mockdex": {"env": {"MOCK_DEX_ADMIN_TOKEN": "x"}}}, "mockdex.env.MOCK_DEX_ADMIN_TOKEN"),
         (DEVELOPMENT, {"worker": {"env": {"ENGINE_DRAIN_S": 60}}}, "worker.env.ENGINE_DRAIN_S"),
         (EVERYTHING, {"api": {"autoscaling": {"minReplicas": 9}}}, "api.autoscaling.minReplicas"),

@@ -157,13 +157,13 @@ async def test_what_cannot_be_read_is_named(dex_url: str, database_url: str, emp
     """A dead database, one without orders, one of an older version and a dead DEX are told apart."""
     with pytest.raises(DatabaseUnreadable, match="cannot be used"):
         await audit("postgresql://postgres@127.0.0.1:1/postgres", dex_url)
-    with pytest.raises(DatabaseUnreadable, match="migrate it first"):
+    with pytest.raises(DatabaseUnreadable, match="audit it with the checkout of the version that uses it"):
         await audit(empty_database_url, dex_url)
     with pytest.raises(LedgerUnreadable, match=r"http://127\.0\.0\.1:1/ledger"):
         await audit(database_url, "http://127.0.0.1:1")
     with psycopg.connect(database_url) as connection:
         connection.execute("ALTER TABLE orders DROP COLUMN tx_hash CASCADE")
-    with pytest.raises(DatabaseUnreadable, match=r"tx_hash.*: migrate it first"):
+    with pytest.raises(DatabaseUnreadable, match=r"tx_hash.*: audit it with the checkout"):
         await audit(database_url, dex_url)
 
 

@@ -56,10 +56,13 @@
   "mockdex" (concat $everywhere (list "MOCKDEX_HOST" "MOCKDEX_PORT" "MOCK_DEX_DATA_DIR" "MOCK_DEX_ADMIN_TOKEN")) -}}
 {{- $v := .Values -}}
 {{- range $component, $names := $own -}}
-{{- if $v.jaeger.enabled -}}{{- $names = concat $names (list "OTEL_METRICS_EXPORTER" "OTEL_BSP_SCHEDULE_DELAY") -}}{{- end -}}
+{{- $of_jaeger := ternary (list "OTEL_METRICS_EXPORTER" "OTEL_BSP_SCHEDULE_DELAY") list $v.jaeger.enabled -}}
 {{- range $name, $_ := (get $v $component).env -}}
 {{- if has $name $names -}}
 {{- fail (printf "%s.env.%s: the chart sets this variable from other values" $component $name) -}}
+{{- end -}}
+{{- if has $name $of_jaeger -}}
+{{- fail (printf "%s.env.%s: the chart sets this variable while jaeger.enabled is true" $component $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -11,6 +11,8 @@ from engine_common.store import audit as store
 from engine_common.store.audit import Findings, Offender, total
 from engine_common.transitions import EXECUTABLE
 
+_SAME_VERSION = "audit it with the checkout of the version that uses it, or deploy this version first"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -45,7 +47,7 @@ async def audit(database_url: str, dex_url: str) -> Verdict:
 
     Raises DatabaseUnreadable and LedgerUnreadable.
     """
-    async with both_sides.opened(database_url, dex_url) as (connection, ledger):
+    async with both_sides.opened(database_url, dex_url, on_other_schema=_SAME_VERSION) as (connection, ledger):
         findings = await store.audit(connection, ledger.pages(), ledger.pages())
     return Verdict(findings, sum(findings.orders.get(status, 0) for status in EXECUTABLE))
 

@@ -15,8 +15,10 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 @asynccontextmanager
-async def opened(database_url: str, dex_url: str) -> AsyncGenerator[tuple[AsyncConnection[Any], Ledger]]:
-    """Lend a connection to the orders, and the ledger.
+async def opened(
+    database_url: str, dex_url: str, *, on_other_schema: str
+) -> AsyncGenerator[tuple[AsyncConnection[Any], Ledger]]:
+    """Lend a connection to the orders, and the ledger; `on_other_schema` says what helps if that is another version's.
 
     Raises DatabaseUnreadable, also for what its user cannot read; the ledger raises LedgerUnreadable.
     """
@@ -30,6 +32,5 @@ async def opened(database_url: str, dex_url: str) -> AsyncGenerator[tuple[AsyncC
         raise DatabaseUnreadable(f"PostgreSQL cannot be used: {str(error).strip()}") from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
         raise DatabaseUnreadable(
-            f"The database has not the schema of this version ({error.diag.message_primary}): migrate it first, by "
-            "`make deploy STOPPED=1` on Kubernetes, elsewhere by `python -m engine_common.migrate`."
+            f"The database has not the schema of this version ({error.diag.message_primary}): {on_other_schema}."
         ) from error

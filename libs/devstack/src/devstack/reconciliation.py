@@ -8,6 +8,7 @@ from engine_common.store import restoration
 from engine_common.store.restoration import Reconciliation, WorkersAlive
 
 _SHOWN = 100
+_MIGRATE = "migrate it first, by `make deploy STOPPED=1` on Kubernetes, elsewhere by `python -m engine_common.migrate`"
 
 
 async def reconcile(database_url: str, dex_url: str, *, apply: bool) -> Reconciliation:
@@ -16,7 +17,7 @@ async def reconcile(database_url: str, dex_url: str, *, apply: bool) -> Reconcil
     Raises DatabaseUnreadable, LedgerUnreadable and WorkersRunning.
     """
     try:
-        async with both_sides.opened(database_url, dex_url) as (connection, ledger):
+        async with both_sides.opened(database_url, dex_url, on_other_schema=_MIGRATE) as (connection, ledger):
             return await restoration.reconcile(connection, ledger.swaps(), apply=apply)
     except WorkersAlive as error:
         raise WorkersRunning(f"{error}, and wait until what they have sent is decided.") from error

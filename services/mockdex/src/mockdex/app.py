@@ -52,7 +52,6 @@ def build_app(exchange: Exchange, desks: dict[str, QuoteDesk], admin_token: str 
     chain, markets, faults = exchange.chain, exchange.markets, exchange.faults
     rpc = RpcEndpoint(Methods(chain, exchange.driver, exchange.ledger, markets, faults), faults)
     routes = [Route(path, QuoteEndpoint(desk)) for path, desk in desks.items()]
-    routes.append(Route(RPC_PATH, rpc))
     routes += _cold_routes(exchange, PoolsEndpoint(markets, chain))
     if admin_token:
         admin = AdminEndpoint(exchange.tuning, admin_token)
