@@ -99,15 +99,16 @@ async def test_an_order_that_was_not_swapped_is_never_executed_again(
     assert (await audit(database_url, dex_url)).clean
 
 
-async def test_swaps_of_orders_that_are_gone_are_named(chain: Chain, dex_url: str, database_url: str) -> None:
-    """They were accepted after the moment that was restored: only people can say what becomes of them."""
-    gone = uuid4()
-    chain.land(gone, "g1")
-    chain.land(uuid4(), "g2", error=6000)
+async def test_swaps_of_orders_that_are_gone_are_all_named(chain: Chain, dex_url: str, database_url: str) -> None:
+    """They were accepted after the moment that was restored: only people can say what becomes of each."""
+    gone = {f"g{number}": uuid4() for number in range(150)}
+    for signature, each in gone.items():
+        chain.land(each, signature)
+    chain.land(uuid4(), "f1", error=6000)
     found = await reconcile(database_url, dex_url, apply=True)
     assert report(found, applied=True) == [
-        f"swapped, but not in the database: order {gone}, g1",
-        "unfinished orders ended: confirmed 0, failed 0, cancelled 0; swaps of orders that are gone: 1",
+        *(f"swapped, but not in the database: order {each}, {signature}" for signature, each in gone.items()),
+        "unfinished orders ended: confirmed 0, failed 0, cancelled 0; swaps of orders that are gone: 150",
     ]
 
 

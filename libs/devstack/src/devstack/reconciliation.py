@@ -24,7 +24,7 @@ async def reconcile(database_url: str, dex_url: str, *, apply: bool) -> Reconcil
 
 
 def report(found: Reconciliation, *, applied: bool) -> list[str]:
-    """Return the lines that tell a person how the orders ended, or would end."""
+    """Return the lines that tell a person how the orders ended, or would end, and all that is left to settle."""
     lines = [
         f"order {each.order_id}: {each.source} -> {each.target}" + (f", {each.signature}" if each.signature else "")
         for each in found.endings[:_SHOWN]
@@ -32,10 +32,7 @@ def report(found: Reconciliation, *, applied: bool) -> list[str]:
     if (left := len(found.endings) - _SHOWN) > 0:
         lines.append(f"… and {left} more orders")
     lines += [f"swapped, but not in the database: order {each.order_id}, {each.signature}" for each in found.unknown]
-    unknown = found.unknown[0].total if found.unknown else 0
-    if (left := unknown - len(found.unknown)) > 0:
-        lines.append(f"swapped, but not in the database: … and {left} more")
     ends = Counter(each.target.value for each in found.endings)
     counts = ", ".join(f"{status} {ends[status]}" for status in ("confirmed", "failed", "cancelled"))
     said = "ended" if applied else "would end (APPLY=1 does it)"
-    return [*lines, f"unfinished orders {said}: {counts}; swaps of orders that are gone: {unknown}"]
+    return [*lines, f"unfinished orders {said}: {counts}; swaps of orders that are gone: {len(found.unknown)}"]

@@ -19,7 +19,6 @@ from engine_common.transitions import Status
 
 CONFIRMED = "confirmed"  # the outcome of an attempt that landed successfully
 
-_SHOWN = 100  # swaps of unknown orders that are listed; all are counted
 _PAGE = 500
 # A worker that lives says so every second; one that was only paused may still be about to send.
 _COUNT_LIVING = "SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '30 seconds'"
@@ -139,9 +138,9 @@ SELECT count(*) FROM ended
 """
 
 _READ_UNKNOWN = """
-SELECT l.order_id, l.signature, count(*) OVER () AS total
+SELECT l.order_id, l.signature
 FROM landings l LEFT JOIN orders o ON o.id = l.order_id
-WHERE o.id IS NULL AND l.outcome = 'confirmed' ORDER BY l.number LIMIT %(shown)s
+WHERE o.id IS NULL AND l.outcome = 'confirmed' ORDER BY l.number
 """
 
 
@@ -174,16 +173,15 @@ class Ending:
 
 @dataclass(frozen=True)
 class UnknownSwap:
-    """A successful landing of an order that the restored database does not have; `total` counts all of them."""
+    """A successful landing of an order that the restored database does not have."""
 
     order_id: UUID | None
     signature: str
-    total: int
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What became of the unfinished orders, and the first hundred swaps whose orders are gone."""
+    """What became of the unfinished orders, and all swaps whose orders are gone."""
 
     endings: Sequence[Ending]
     unknown: Sequence[UnknownSwap]
@@ -223,7 +221,7 @@ async def reconcile(connection: Connection, ledger: AsyncIterable[Sequence[Landi
         await _keep(connection, ledger)
         endings = await _end_unfinished(connection)
         async with connection.cursor(row_factory=class_row(UnknownSwap)) as cursor:
-            await cursor.execute(_READ_UNKNOWN, {"shown": _SHOWN})
+            await cursor.execute(_READ_UNKNOWN)
             return Reconciliation(endings, await cursor.fetchall())
 
 
