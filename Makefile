@@ -106,7 +106,7 @@ kind-up: install  ## Kubernetes on this machine (kind): cluster, images, ingress
 	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack up
 
 kind-test: install  ## Test the release on the kind cluster under load (what `make kind-up` makes is made first)
-	@exec $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+	@exec $(BIN)/python -m pytest -m cluster --log-cli-level=INFO tests/cluster $(ARGS)
 
 deploy: install  ## Deploy the chart to the cluster of kubectl's context (REGISTRY=…, TAG=…, VALUES=file, NAMESPACE=…, RELEASE=…)
 	@PYTHONPATH=deploy/kind exec $(BIN)/python -m kindstack deploy

@@ -1,6 +1,7 @@
 """A drill: something is done to a running system under load, everything comes to rest, and all of it is judged."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -15,6 +16,8 @@ from load.claims import Claim
 from load.evidence import Evidence, gather
 from load.oracle import Violation, judge
 from support.waiting import eventually
+
+log = logging.getLogger(__name__)
 
 # Orders a second. KIND_TEST_RATE: fewer, where the machine has too much else to do for this to be a test of anything.
 RATE = float(os.environ.get("KIND_TEST_RATE", "50"))
@@ -63,6 +66,16 @@ class Verdict:
         """Whether it is exact, and no request and no handshake failed."""
         return self.exact and not (self.failures or self.refused_handshakes)
 
+    @property
+    def summary(self) -> str:
+        """What it was and how it went, in a line."""
+        return (
+            f"{self.name}: {len(self.claims)} orders, {self.requests} requests, {len(self.failures)} failed, "
+            f"slowest {self.slowest_s:.2f} s, {self.followed} followed by WebSocket, {self.reconnections} "
+            f"reconnections, {len(self.refused_handshakes)} handshakes failed, {len(self.missed)} missed, "
+            f"{len(self.violations)} violations"
+        )
+
     def __str__(self) -> str:
         wrong = [
             f"{title}: {each}"
@@ -74,13 +87,7 @@ class Verdict:
             )
             for each in [*map(str, found[:_SHOWN]), *[f"… {len(found) - _SHOWN} more"] * (len(found) > _SHOWN)]
         ]
-        summary = (
-            f"{self.name}: {len(self.claims)} orders, {self.requests} requests, {len(self.failures)} failed, "
-            f"slowest {self.slowest_s:.2f} s, {self.followed} followed by WebSocket, {self.reconnections} "
-            f"reconnections, {len(self.refused_handshakes)} handshakes failed, {len(self.missed)} missed, "
-            f"{len(self.violations)} violations"
-        )
-        return "\n".join([summary, *wrong, *(f"audit: {line}" for line in self.audit)])
+        return "\n".join([self.summary, *wrong, *(f"audit: {line}" for line in self.audit)])
 
 
 async def drill(
@@ -131,8 +138,8 @@ async def conclude(site: Site, traffic: Traffic, unsettled: Sequence[str] = ()) 
     """Gather the evidence and judge it."""
     async with site.opened() as (database_url, dex_url):
         evidence = await gather(database_url, dex_url, f"{traffic.name}-")
-        verdict = await audit.audit(database_url, dex_url)
-    return Verdict(
+        audited = await audit.audit(database_url, dex_url)
+    verdict = Verdict(
         name=traffic.name,
         requests=traffic.requests,
         slowest_s=traffic.slowest_s,
@@ -144,9 +151,11 @@ async def conclude(site: Site, traffic: Traffic, unsettled: Sequence[str] = ()) 
         missed=[*unsettled, *traffic.watch.faults()],
         violations=judge(evidence, [*traffic.claims, *looked_up(traffic, evidence)]),
         evidence=evidence,
-        audit=audit.report(verdict),
-        audit_clean=verdict.clean,
+        audit=audit.report(audited),
+        audit_clean=audited.clean,
     )
+    log.info("%s; %s", verdict.summary, verdict.audit[-1])
+    return verdict
 
 
 def looked_up(traffic: Traffic, evidence: Evidence) -> list[Claim]:
