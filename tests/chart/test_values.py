@@ -245,6 +245,12 @@ def test_the_notes_say_what_is_so(values: Values, said: tuple[str, ...], unsaid:
             {"api": {"env": {"OTEL_BSP_SCHEDULE_DELAY": "1"}}},
             "api.env.OTEL_BSP_SCHEDULE_DELAY: the chart sets this variable while jaeger.enabled is true",
         ),
+        (
+            DEVELOPMENT,
+            {"worker": {"env": {"ENGINE_MAX_IN_FLIGTH": 5}}},
+            "worker.env.ENGINE_MAX_IN_FLIGTH: worker has no",
+        ),
+        (DEVELOPMENT, {"api": {"env": {"ENGINE_LEASE_S": 5}}}, "api.env.ENGINE_LEASE_S: api has no such setting"),
         (DEVELOPMENT, {"mockdex": {"env": {"MOCK_DEX_ADMIN_TOKEN": "x"}}}, "mockdex.env.MOCK_DEX_ADMIN_TOKEN"),
         (DEVELOPMENT, {"worker": {"env": {"ENGINE_DRAIN_S": 60}}}, "worker.env.ENGINE_DRAIN_S"),
         (EVERYTHING, {"api": {"autoscaling": {"minReplicas": 9}}}, "api.autoscaling.minReplicas"),

@@ -66,6 +66,17 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- /* A name like ours that no setting has would be a limit that nobody keeps. */ -}}
+{{- $settings := dict
+  "api" (list "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
+  "worker" (list "ENGINE_DEX_PATIENCE_S" "ENGINE_DRAIN_S" "ENGINE_LEASE_S" "ENGINE_MAX_ATTEMPTS" "ENGINE_MAX_IN_FLIGHT" "ENGINE_RETRY_BASE_MS") -}}
+{{- range $component, $names := $settings -}}
+{{- range $name, $_ := (get $v $component).env -}}
+{{- if and (regexMatch "^(ALLOWED|API|CLIENT|DATABASE|ENGINE|MAX_SOCKETS|RATE_LIMIT)_" $name) (not (has $name $names)) -}}
+{{- fail (printf "%s.env.%s: %s has no such setting; it has %s" $component $name $component (join ", " $names)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with (dig "ENGINE_DRAIN_S" 0 (.Values.worker.env | default dict)) -}}
 {{- if gt (float64 .) 20.0 -}}
 {{- fail "worker.env.ENGINE_DRAIN_S: more than 20 seconds do not fit into the pod's grace period of 30" -}}

@@ -1,0 +1,32 @@
+"""What `env` of a component takes: every setting of its service, and no other name that looks like one."""
+
+import pytest
+
+from chart.rendering import rendered_text
+from chart.value_sets import DEVELOPMENT, merged
+from engine_api.settings import ApiSettings
+from engine_common.settings import Settings
+from engine_worker.settings import WorkerSettings
+
+# What other values of the chart set.
+_SET_OTHERWISE = {
+    *(
+        "ALLOW_PLAINTEXT_DATABASE",
+        "API_HOST",
+        "API_KEYS_FILE",
+        "API_PORT",
+        "DATABASE_URL",
+        "DEX_URL",
+        "ENGINE_WALLET_KEY",
+    ),
+    *("ENV", "LOG_LEVEL", "METRICS_PORT", "REDIS_URL"),
+}
+
+
+@pytest.mark.helm
+@pytest.mark.parametrize(("component", "settings"), [("api", ApiSettings), ("worker", WorkerSettings)])
+def test_every_setting_of_a_service_can_be_given(component: str, settings: type[Settings]) -> None:
+    """The chart knows their names, to refuse what only looks like one."""
+    names = {name.upper() for name in settings.model_fields} - _SET_OTHERWISE
+    text = rendered_text(merged(DEVELOPMENT, {component: {"env": dict.fromkeys(names, "7")}}))
+    assert all(f"name: {name}" in text for name in names)
