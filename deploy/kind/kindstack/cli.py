@@ -93,6 +93,8 @@ def _console() -> Console:
 
 def _how_to_go_on(settings: KindSettings, url: str, took_s: float) -> list[str]:
     kubectl = f"kubectl --context {settings.context} -n {settings.namespace}"
+    helm = f"helm --kube-context {settings.context} -n {settings.namespace}"
+    headers = "-H 'content-type: application/json' -H 'Idempotency-Key: my-first-order'"
     return [
         "",
         f"ready: {url} (after {took_s:.0f} s)",
@@ -101,10 +103,11 @@ def _how_to_go_on(settings: KindSettings, url: str, took_s: float) -> list[str]:
         f"  the contract  {url}/openapi.json",
         f"  traces        {url}/jaeger/",
         "",
-        f"  an order      curl -s {url}/api/orders/execute -H 'content-type: application/json' -d '{_ORDER}'",
+        f"  an order      curl -s {url}/api/orders/execute {headers} -d '{_ORDER}'",
         f"  its states    .venv/bin/python -m websockets ws://localhost:{settings.kind_http_port}/ws/orders/ORDER_ID",
         f"  what runs     {kubectl} get pods",
         f"  more workers  {kubectl} scale deployment {settings.release}-worker --replicas 3",
+        f"  a test        {helm} test {settings.release} --logs",
         "  new code      make kind-up",
         "  the end       make kind-down",
     ]

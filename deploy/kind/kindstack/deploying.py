@@ -1,10 +1,12 @@
 """The Helm part: namespace, Secret and release on one context, whatever cluster that is."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from engine_common import __version__
 from kindstack import credentials
+from kindstack.faults import RolloutFailed
 from kindstack.images import DEVELOPMENT
 from kindstack.kubectl import Kubectl, current_context
 from kindstack.progress import Steps
@@ -15,13 +17,14 @@ from kindstack.settings import DeploySettings
 _RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
-def describe(settings: DeploySettings, kubectl: Kubectl, tag: str, values: Path | None) -> Release:
-    """Return the release that the settings ask for, with these images and values."""
+def describe(settings: DeploySettings, kubectl: Kubectl, tag: str, values: Sequence[Path] = ()) -> Release:
+    """Return the release that the settings ask for, with these images; its own values are added to those given."""
+    own = [settings.values] if settings.values and settings.values.resolve() not in values else []
     return Release(
         kubectl=kubectl,
         name=settings.release,
         namespace=settings.namespace,
-        values=settings.values or values,
+        values=(*values, *own),
         registry=settings.registry,
         tag=tag,
         timeout_s=settings.deploy_timeout_s,
@@ -33,11 +36,11 @@ async def deploy_to_current_context(
 ) -> None:
     """Deploy to the cluster that kubectl points at, after saying which one that is.
 
-    On the cluster of `up`, its values are the default. Raises StackError in one of its forms.
+    On the cluster of `up`, its values come first. Raises StackError in one of its forms.
     """
     kubectl = Kubectl(await current_context())
     server = await kubectl.require_answer()
-    values = kind_values if kubectl.context == kind_context else None
+    values = [kind_values] if kubectl.context == kind_context else []
     deployed = await describe(settings, kubectl, "", values).deployed_tag()
     kept = deployed if deployed and deployed.startswith(DEVELOPMENT) else None
     described = describe(settings, kubectl, settings.tag or kept or __version__, values)
@@ -45,7 +48,7 @@ async def deploy_to_current_context(
     require_files(release)
     steps.say(
         f"deploying to context {kubectl.context} ({server}): release {release.name} in namespace {release.namespace}, "
-        f"images {release.image('order-engine-*')}, values {release.values or 'of the chart alone'}"
+        f"images {release.image('order-engine-*')}, values {_named(release.values)}"
         f"{', without pods of api and worker' if release.stopped else ''}"
     )
     await deploy(release, steps)
@@ -62,7 +65,15 @@ async def deploy(release: Release, steps: Steps) -> None:
         if await credentials.ensure(release.kubectl, release.namespace, release.name):
             step.tell(f"Secret {credentials.NAME} made in namespace {release.namespace}, with random values")
     with steps.step(f"release {release.name}") as step:
-        await Rollout(release, steps.say).run(step)
+        before = await release.newest_revision()
+        try:
+            await Rollout(release, steps.say).run(step)
+        except RolloutFailed as error:
+            raise RolloutFailed(f"{error}\n{await release.way_back(before)}") from None
+
+
+def _named(values: Sequence[Path]) -> str:
+    return ", then ".join(map(str, values)) or "of the chart alone"
 
 
 async def _ensure_namespace(kubectl: Kubectl, name: str) -> None:

@@ -213,7 +213,7 @@ def _why_no_image(message: str) -> str:
 
 def _image_remedy(image: str) -> str:
     if "order-engine-" in image.rpartition("/")[2]:
-        return "in kind `make kind-up` brings it; elsewhere `make images push`, with the same REGISTRY and TAG"
+        return "see that REGISTRY and TAG are right; `make images push` brings it, on kind `make kind-up` without TAG"
     return "see that the nodes reach its registry, or name another image in the values"
 
 

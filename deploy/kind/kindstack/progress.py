@@ -1,5 +1,6 @@
 """Steps of the work, several at a time: shown while they last, told with their time when they are done."""
 
+import asyncio
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -62,6 +63,10 @@ class Steps:
             self.say(f"         … {text}")
         try:
             yield step
+        except asyncio.CancelledError:
+            step.end()
+            self.say(f"{step.seconds:6.1f} s - {step.text}: stopped")
+            raise
         except BaseException:
             step.end()
             self.say(f"{step.seconds:6.1f} s ✗ {step.text}", style="red")

@@ -29,7 +29,8 @@ class Release:
     kubectl: Kubectl
     name: str
     namespace: str
-    values: Path | None
+    values: tuple[Path, ...]
+    """files of values; what a later one says counts"""
     registry: str | None
     tag: str
     timeout_s: int
@@ -39,7 +40,7 @@ class Release:
     @property
     def arguments(self) -> list[str]:
         """The part of Helm's command line that says what is deployed."""
-        values = ["--values", str(self.values)] if self.values else []
+        values = [argument for file in self.values for argument in ("--values", str(file))]
         registry = ["--set-string", f"image.registry={self.registry}"] if self.registry else []
         return [
             str(self.chart),
@@ -70,13 +71,27 @@ class Release:
         ours = any(_label(each, _MADE_AS) == _label(each, "version") for each in found)
         return ours and await self._is_ready()
 
+    async def newest_revision(self) -> int:
+        """Return the number of the newest revision, good or not; 0 where there is none."""
+        return max((int(each["revision"]) for each in await self._history()), default=0)
+
+    async def way_back(self, newest_before: int) -> str:
+        """Return what a person can do after a deployment that failed."""
+        if await self.newest_revision() == newest_before:
+            return "Nothing was changed."
+        again = "When that is mended, deploy again"
+        good = await self._good_revision()
+        if good is None:
+            return f"{again}."
+        where = f"-n {self.namespace} --kube-context {self.kubectl.context} --wait --wait-for-jobs"
+        return f"{again}; or go back to what worked: `helm rollback {self.name} {good} {where}`."
+
     async def deployed_tag(self) -> str | None:
         """Return the tag of the images that were deployed last with success, None where there is none."""
-        history = await self._history()
-        good = [int(each["revision"]) for each in history if each["status"] in {"deployed", "superseded"}]
-        if not good:
+        good = await self._good_revision()
+        if good is None:
             return None
-        revision = f"--revision={max(good)}"
+        revision = f"--revision={good}"
         values = await run("helm", "get", "values", self.name, *self._where, revision, "--output=json")
         return text(json.loads(values) or {}, "image", "tag") or None
 
@@ -97,7 +112,7 @@ class Release:
         Raises ProgramFailed. When cancelled, Helm is stopped and marks the release as failed.
         """
         wait = ["--wait", "--wait-for-jobs", f"--timeout={self.timeout_s}s"]
-        revision = max((int(each["revision"]) for each in await self._history()), default=0) + 1
+        revision = await self.newest_revision() + 1
         labels = ["--labels", f"{_INPUTS}={self.inputs()},{_MADE_AS}={revision}"]
         context = ["--kube-context", self.kubectl.context]
         await run("helm", "upgrade", "--install", self.name, *self.arguments, *context, *wait, *labels)
@@ -108,8 +123,8 @@ class Release:
         for path in sorted(self.chart.rglob("*")):
             if path.is_file():
                 digest.update(f"\0{path.relative_to(self.chart)}\0".encode() + path.read_bytes())
-        if self.values:
-            digest.update(b"\0values\0" + self.values.read_bytes())
+        for file in self.values:
+            digest.update(b"\0values\0" + file.read_bytes())
         return digest.hexdigest()[:40]
 
     @property
@@ -122,6 +137,10 @@ class Release:
         except ProgramFailed:  # no such release
             return []
 
+    async def _good_revision(self) -> int | None:
+        good = [int(each["revision"]) for each in await self._history() if each["status"] in {"deployed", "superseded"}]
+        return max(good, default=None)
+
     async def _is_ready(self) -> bool:
         ours = f"app.kubernetes.io/instance={self.name}"
         found = await self.kubectl.items("deployments,statefulsets", "--namespace", self.namespace, "--selector", ours)
@@ -130,8 +149,9 @@ class Release:
 
 def require_files(release: Release) -> None:
     """Raise StackError, naming it, when a file to deploy from cannot be read."""
-    if release.values and not os.access(release.values, os.R_OK):
-        raise StackError(f"VALUES={release.values} cannot be read: give the path of a file of values for the chart.")
+    for file in release.values:
+        if not os.access(file, os.R_OK):
+            raise StackError(f"VALUES={file} cannot be read: give the path of a file of values for the chart.")
 
 
 def _label(stored: Document, name: str) -> str:

@@ -54,6 +54,7 @@ class Rollout:
             await helm
             step.tell(f"release {self._release.name} is ready")
         except ProgramFailed as error:
+            step.tell(f"release {self._release.name}")
             raise RolloutFailed(await self._explain(error.said)) from None
         finally:
             helm.cancel()
@@ -91,7 +92,8 @@ class Rollout:
         words = _helm_words(helm_said)
         found = await self._troubles() if _WAITED.search(words) else []
         if not found:
-            return f"Helm could not deploy: {words}."
+            files = ", ".join(map(str, self._release.values))
+            return f"Helm could not deploy{files and f' (values of {files})'}: {words}."
         return "\n".join([f"Not everything is ready after {self._release.timeout_s} s:", *await self._sentences(found)])
 
     async def _troubles(self) -> list[Trouble]:

@@ -44,7 +44,9 @@ class DeploySettings(Settings):
     tag: str | None = Field(
         None, description="tag of the images; unset: a development tag stays, otherwise the version"
     )
-    values: Path | None = Field(None, description="file of values for the chart")
+    values: Path | None = Field(
+        None, description="file of values for the chart; on the cluster of `make kind-up` added to those of kind"
+    )
     namespace: _Label = Field("order-engine", max_length=63, description="namespace, made when missing")
     release: _ServiceName = Field("order-engine", max_length=40, description="name of the Helm release")
     stopped: bool = Field(False, description="`make deploy` without pods of api and worker, for a restore")

@@ -93,16 +93,17 @@ class StandingUp:
         every_node = await self._cluster.nodes()
         async with asyncio.TaskGroup() as group:
             bound = {self._cluster.data_node: _others(manifests, bound=True)}
-            group.create_task(self._load("of the data node alone", bound))
+            group.create_task(self._load(bound))
             release = self._release(await built)
             ours = [image for image in images.placements(await release.render()) if _is_ours(image)]
             free = dict.fromkeys(every_node, (*ours, *_others(manifests, bound=False)))
-            group.create_task(self._load("of every node", free, () if release.registry else ours))
+            group.create_task(self._load(free, () if release.registry else ours))
 
-    async def _load(self, whose: str, wanted: Mapping[str, Sequence[str]], required: Collection[str] = ()) -> None:
-        with self._steps.step(f"images {whose}") as step:
+    async def _load(self, wanted: Mapping[str, Sequence[str]], required: Collection[str] = ()) -> None:
+        names = ", ".join(sorted({_name(image) for every in wanted.values() for image in every}))
+        with self._steps.step(f"images to the nodes: {names}") as step:
             brought = await images.load(self._cluster.name, wanted, required=required)
-            step.tell(f"images {whose}: {_brought(brought)}")
+            step.tell(f"images {'brought to the nodes' if brought else 'that the nodes have already'}: {names}")
 
     async def _bring_ingress(self, cluster: asyncio.Task[None], loaded: asyncio.Task[None]) -> None:
         await cluster
@@ -134,7 +135,7 @@ class StandingUp:
             step.tell(f"trace {trace_id}: {spans} spans of {', '.join(sorted(first_order.SERVICES))}")
 
     def _release(self, tag: str) -> Release:
-        return describe(self._settings, self._cluster.kubectl, tag, VALUES)
+        return describe(self._settings, self._cluster.kubectl, tag, [VALUES])
 
 
 def _others(manifests: Iterable[str], *, bound: bool) -> list[str]:
@@ -144,11 +145,11 @@ def _others(manifests: Iterable[str], *, bound: bool) -> list[str]:
 
 
 def _is_ours(image: str) -> bool:
-    return image.rpartition("/")[2].partition(":")[0] in images.OURS
+    return _name(image) in images.OURS
 
 
-def _brought(number: int) -> str:
-    return f"{number} brought to the nodes" if number else "the nodes have them already"
+def _name(image: str) -> str:
+    return image.rpartition("/")[2].partition(":")[0]
 
 
 def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -18,7 +18,7 @@ async def test_orders_are_not_ended_under_a_living_worker(dex_url: str, database
     order_id = store(database_url, "routing")
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO workers (id, host) VALUES (%s, 'h')", (uuid4(),))
-    with pytest.raises(WorkersRunning, match="1 workers showed signs of life in the last 30 s: stop them first"):
+    with pytest.raises(WorkersRunning, match=r"workers showed signs of life in the last 30 s \(1\): stop them first"):
         await reconcile(database_url, dex_url, apply=True)
     assert order(database_url, order_id)["status"] == "routing"
 
@@ -77,7 +77,7 @@ async def test_a_worker_that_starts_just_before_is_seen(dex_url: str, database_u
             assert not reconciling.done(), reconciling.result()
             await asyncio.sleep(0.02)
         worker.commit()
-        with pytest.raises(WorkersRunning, match="1 workers showed signs of life"):
+        with pytest.raises(WorkersRunning, match="workers showed signs of life"):
             await reconciling
     assert order(database_url, order_id)["status"] == "routing"
 

@@ -1,10 +1,13 @@
 """The commands as a shell calls them."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from devstack.faults import StackError
 from kindstack import cli
+from kindstack.standing_up import VALUES
 
 from .conftest import Programs
 
@@ -15,7 +18,7 @@ _SECRETS = ("wallet-key", "postgres-password", "valkey-password", "mockdex-admin
 def stopped(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> Programs:
     """Ask for nobody at work, on a cluster that answers."""
     monkeypatch.setenv("STOPPED", "1")
-    programs.answer("config current-context", "somewhere")
+    programs.answer("config current-context", "kind-here")
     programs.answer("config view", {"clusters": [{"cluster": {"server": "https://127.0.0.1:1"}}]})
     programs.answer("get secret order-engine-secrets", {"data": dict.fromkeys(_SECRETS, "")})
     programs.answer("kubectl version", {"clientVersion": {"gitVersion": "v1.34.1"}})
@@ -32,6 +35,17 @@ def test_a_restore_can_deploy_without_anybody_at_work(stopped: Programs) -> None
     assert result.exit_code == 0, result.output
     (upgrade,) = [call for call in stopped.calls if call.startswith("helm upgrade")]
     assert "--set api.replicas=0,api.autoscaling.enabled=false,worker.replicas=0,worker.autoscaling" in upgrade
+
+
+def test_on_kind_own_values_are_added_to_those_of_kind(stopped: Programs, tmp_path: Path) -> None:
+    """Two lines about workers do not take the ingress away."""
+    own = tmp_path / "mine.yaml"
+    own.write_text("{}")
+    result = CliRunner().invoke(cli.app, ["deploy"], env={"VALUES": str(own), "KIND_CLUSTER": "here"})
+    assert result.exit_code == 0, result.output
+    (upgrade,) = [call for call in stopped.calls if call.startswith("helm upgrade")]
+    assert f"deploy/kind/values.yaml --values {own} --set-string" in upgrade
+    assert f"values {VALUES}, then {own}" in result.output
 
 
 def test_a_cluster_is_not_brought_up_without_anybody_at_work(stopped: Programs) -> None:

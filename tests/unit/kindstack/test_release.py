@@ -11,6 +11,8 @@ from kindstack.release import STOPPED, Release, require_files
 
 from .conftest import Programs
 
+WHERE = "-n space --kube-context ctx --wait --wait-for-jobs"
+
 
 def stored(revision: str, made_as: str) -> dict[str, Any]:
     return {"metadata": {"labels": {"version": revision, "made-as": made_as}}}
@@ -23,7 +25,7 @@ def release(tmp_path: Path) -> Release:
     (chart / "templates" / "api.yaml").write_text("a")
     values = tmp_path / "values.yaml"
     values.write_text("v")
-    return Release(Kubectl("ctx"), "engine", "space", values, None, "1.2", 60, chart)
+    return Release(Kubectl("ctx"), "engine", "space", (values,), None, "1.2", 60, chart)
 
 
 async def test_helm_is_told_where_and_what_and_waits_for_jobs_too(programs: Programs, release: Release) -> None:
@@ -31,7 +33,8 @@ async def test_helm_is_told_where_and_what_and_waits_for_jobs_too(programs: Prog
     programs.answer("helm history", status=1, err="Error: release: not found")
     await replace(release, registry="reg.example/team").upgrade()
     call = programs.calls[-1]
-    assert call.startswith(f"helm upgrade --install engine {release.chart} --namespace space --values {release.values}")
+    (values,) = release.values
+    assert call.startswith(f"helm upgrade --install engine {release.chart} --namespace space --values {values}")
     assert "--set-string image.registry=reg.example/team --set-string image.tag=1.2" in call
     assert "--kube-context ctx --wait --wait-for-jobs --timeout=60s --labels inputs=" in call
 
@@ -41,7 +44,7 @@ async def test_a_stopped_release_is_the_same_without_pods_of_ours(programs: Prog
     programs.answer("helm history", status=1, err="Error: release: not found")
     await replace(release, stopped=True).upgrade()
     call = programs.calls[-1]
-    assert f"--values {release.values} --set-string image.tag=1.2 --set {STOPPED} --kube-context" in call
+    assert f"--values {release.values[0]} --set-string image.tag=1.2 --set {STOPPED} --kube-context" in call
 
 
 @pytest.mark.parametrize("part", ["chart", "values", "tag", "registry", "stopped"])
@@ -53,8 +56,7 @@ def test_a_change_of_any_input_is_another_release(release: Release, part: str) -
     if part == "chart":
         (release.chart / "templates" / "api.yaml").write_text("b")
     elif part == "values":
-        assert release.values
-        release.values.write_text("w")
+        release.values[0].write_text("w")
     else:
         change = {"tag": {"tag": "1.3"}, "registry": {"registry": "r"}, "stopped": {"stopped": True}}[part]
         changed = replace(release, **change)
@@ -132,7 +134,27 @@ async def test_a_release_that_is_not_there_has_no_tag(programs: Programs, releas
     assert await release.deployed_tag() is None
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (2, [(1, "superseded"), (2, "deployed")], "Nothing was changed."),
+        (0, [(1, "failed")], "When that is mended, deploy again."),
+        (
+            3,
+            [(1, "superseded"), (2, "deployed"), (3, "failed"), (4, "failed")],
+            f"When that is mended, deploy again; or go back to what worked: `helm rollback engine 2 {WHERE}`.",
+        ),
+    ],
+)
+async def test_after_a_failure_the_way_back_is_told(
+    programs: Programs, release: Release, before: int, now: list[tuple[int, str]], told: str
+) -> None:
+    """Without a number Helm would go back to the revision before, which may have failed too."""
+    programs.answer("helm history", [{"revision": number, "status": status} for number, status in now])
+    assert await release.way_back(before) == told
+
+
 def test_a_values_file_that_is_missing_is_named(release: Release) -> None:
     """Before anything is changed."""
     with pytest.raises(StackError, match=r"^VALUES=/none/at/all cannot be read"):
-        require_files(replace(release, values=Path("/none/at/all")))
+        require_files(replace(release, values=(*release.values, Path("/none/at/all"))))

@@ -12,6 +12,7 @@ from kindstack.kubectl import Kubectl
 from kindstack.progress import Steps
 from kindstack.release import CHART, Release
 from kindstack.rollout import Rollout
+from kindstack.standing_up import VALUES
 
 from .conftest import Programs
 
@@ -68,7 +69,7 @@ def first_revision(programs: Programs) -> None:
 
 async def roll_out(clock: Callable[[], float] = time.monotonic) -> str:
     output = StringIO()
-    release = Release(Kubectl("ctx"), "engine", "space", None, None, "1.2", 60, CHART)
+    release = Release(Kubectl("ctx"), "engine", "space", (VALUES,), None, "1.2", 60, CHART)
     with Steps(Console(file=output, width=200)) as steps, steps.step("release") as step:
         await Rollout(release, steps.say, clock, every_s=0.1).run(step)
     return output.getvalue()
@@ -103,7 +104,8 @@ async def test_what_helm_refuses_is_told_in_its_words_alone(programs: Programs) 
     with pytest.raises(RolloutFailed) as raised:
         await roll_out()
     assert str(raised.value) == (
-        "Helm could not deploy: UPGRADE FAILED: values don't meet the specifications: - at '/api': 'x' not allowed."
+        f"Helm could not deploy (values of {VALUES}): UPGRADE FAILED: values don't meet the specifications: "
+        "- at '/api': 'x' not allowed."
     )
 
 
@@ -134,7 +136,7 @@ async def test_helms_words_are_told_though_the_cluster_does_not_answer_any_more(
     programs.answer("get pods", status=1, err="The connection to the server was refused")
     programs.answer("get events", {"items": []})
     programs.answer("helm upgrade", status=1, err="Error: UPGRADE FAILED: context deadline exceeded")
-    with pytest.raises(RolloutFailed, match=r"^Helm could not deploy: UPGRADE FAILED: context deadline exceeded\.$"):
+    with pytest.raises(RolloutFailed, match=r"^Helm could not deploy .*: UPGRADE FAILED: context deadline exceeded\.$"):
         await roll_out()
 
 

@@ -228,7 +228,7 @@ async def reconcile(connection: Connection, ledger: AsyncIterable[Sequence[Landi
 async def _require_no_worker(connection: Connection) -> None:
     rows = await (await connection.execute(_COUNT_LIVING)).fetchall()
     if rows[0][0]:
-        raise WorkersAlive(f"{rows[0][0]} workers showed signs of life in the last 30 s: stop them first")
+        raise WorkersAlive(f"workers showed signs of life in the last 30 s ({rows[0][0]}): stop them first")
 
 
 async def _keep(connection: Connection, ledger: AsyncIterable[Sequence[Landing]]) -> None:
