@@ -100,10 +100,11 @@ class Release:
         shown = json.loads(await run("helm", "list", *self._where, "--pending", "--output=json"))
         held = next((each for each in shown if each["name"] == self.name), None)
         if held:
-            undo = "uninstall" if held["status"] == "pending-install" else "rollback"
+            good = await self._good_revision()
+            undo = f"uninstall {self.name}" if good is None else f"rollback {self.name} {good}"
             raise ReleaseBusy(
                 f"Release {self.name} is {held['status']}: another helm is at work on it, or was killed. If none is: "
-                f"`helm {undo} {self.name} -n {self.namespace} --kube-context {self.kubectl.context}`, then try again."
+                f"`helm {undo} -n {self.namespace} --kube-context {self.kubectl.context}`, then try again."
             )
 
     async def upgrade(self) -> None:

@@ -104,13 +104,17 @@ async def test_a_release_is_marked_with_the_revision_that_it_becomes(
     assert programs.calls[-1].endswith(f",made-as={next_one}")
 
 
-@pytest.mark.parametrize(("status", "undo"), [("pending-upgrade", "rollback"), ("pending-install", "uninstall")])
+@pytest.mark.parametrize(
+    ("status", "good", "undo"),
+    [("pending-upgrade", [3], "rollback engine 3"), ("pending-install", [], "uninstall engine")],
+)
 async def test_a_release_that_a_killed_helm_left_locked_is_told_with_the_key(
-    programs: Programs, release: Release, status: str, undo: str
+    programs: Programs, release: Release, status: str, good: list[int], undo: str
 ) -> None:
     """Helm's own words would be: another operation is in progress."""
     programs.answer("helm list", [{"name": "engine", "status": status}])
-    with pytest.raises(ReleaseBusy, match=f"is {status}: .*`helm {undo} engine -n space --kube-context ctx`"):
+    programs.answer("helm history", [{"revision": number, "status": "deployed"} for number in good])
+    with pytest.raises(ReleaseBusy, match=f"is {status}: .*`helm {undo} -n space --kube-context ctx`"):
         await release.require_idle()
 
 
