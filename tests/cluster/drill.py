@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from cluster.traffic import Failure, Traffic, strict_session
+from cluster.traffic import Failure, Slowest, Traffic, strict_session
 from devstack import audit
 from load.claims import Claim
 from load.evidence import Evidence, gather
@@ -44,7 +44,7 @@ class Verdict:
 
     name: str
     requests: int
-    slowest_s: float
+    slowest: Slowest
     claims: Sequence[Claim]
     followed: int
     reconnections: int
@@ -71,7 +71,7 @@ class Verdict:
         """What it was and how it went, in a line."""
         return (
             f"{self.name}: {len(self.claims)} orders, {self.requests} requests, {len(self.failures)} failed, "
-            f"slowest {self.slowest_s:.2f} s, {self.followed} followed by WebSocket, {self.reconnections} "
+            f"slowest {self.slowest}, {self.followed} followed by WebSocket, {self.reconnections} "
             f"reconnections, {len(self.refused_handshakes)} handshakes failed, {len(self.missed)} missed, "
             f"{len(self.violations)} violations"
         )
@@ -142,7 +142,7 @@ async def conclude(site: Site, traffic: Traffic, unsettled: Sequence[str] = ()) 
     verdict = Verdict(
         name=traffic.name,
         requests=traffic.requests,
-        slowest_s=traffic.slowest_s,
+        slowest=traffic.slowest,
         claims=traffic.claims,
         followed=len(traffic.watch.followings),
         reconnections=traffic.watch.reconnections,

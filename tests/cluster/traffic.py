@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -42,6 +42,17 @@ class Failure:
         return f"{self.at:%H:%M:%S.%f} {self.request}: {self.reason}"
 
 
+class Slowest(NamedTuple):
+    """The request whose answer took longest, and when that came."""
+
+    took_s: float
+    request: str
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.took_s:.2f} s ({self.request}, {self.at:%H:%M:%S})"
+
+
 class Unserved(Exception):
     """A request failed; it is among the failures."""
 
@@ -56,7 +67,7 @@ class Traffic:
         self.uncertain: set[str] = set()
         """keys of failed requests whose order may have been stored all the same"""
         self.requests = 0
-        self.slowest_s = 0.0
+        self.slowest = Slowest(0.0, "none", datetime.now(UTC))
         self.watch = Watch(session, [url], self.history)
         self._session = session
         self._url = url
@@ -145,7 +156,7 @@ class Traffic:
             reason = f"{type(error).__name__}: {error}"
             self._failed(began, f"{method} {path}", f"{status} without JSON: {reason}" if status else reason, status)
             raise Unserved from error
-        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        self.slowest = max(self.slowest, Slowest(time.monotonic() - began, f"{method} {path}", datetime.now(UTC)))
         if status != expected or not isinstance(document, dict):
             self._failed(began, f"{method} {path}", f"{status} {_brief(document)}", status)
             raise Unserved
