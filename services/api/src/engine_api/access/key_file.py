@@ -46,7 +46,7 @@ class KeyFile:
                 await self._take(mark, changed)
             except KeysMalformed as error:
                 if self._is_news(mark):
-                    log.error("API_KEYS_FILE %s; the keys read before stay in force", error)  # noqa: TRY400
+                    log.error("API_KEYS_FILE %s; the keys read before stay in force", error)  # noqa: TRY400 - says which line
             except Exception:
                 if self._is_news(mark):
                     log.exception("API_KEYS_FILE has changed, and could not be put in force; it is tried again")
