@@ -98,8 +98,9 @@ class Client:
             # 409: an earlier request of ours executed it, and it has ended meanwhile.
             answer = await self.ask("POST", f"/api/orders/{claim.order_id}/execute", {202, 409})
         else:
-            answer = await self.ask("POST", f"/api/orders/{claim.order_id}/cancel", {200, 409})
+            answer = await self.ask("POST", f"/api/orders/{claim.order_id}/cancel", {200, 202, 409})
             claim.cancelled = answer.status == 200
+            claim.cancel_kept = answer.status == 202
         step = "execute" if way is Way.IN_TWO_STEPS else "cancel"
         self.outcomes[f"{step} {answer.status} {answer.code}".rstrip()] += 1
 

@@ -12,7 +12,7 @@ from engine_common.transitions import TERMINAL, Status
 
 
 def words(text: str) -> set[str]:
-    return set(re.findall(r"'([A-Za-z]+)'", text))
+    return set(re.findall(r"'([A-Za-z_]+)'", text))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ async def test_an_order_has_an_end_exactly_in_the_terminal_states(shared_pool: P
     """In the constraint, in the statement that moves, and in the table of transitions."""
     found = [text for text in await definitions(shared_pool, "contype = %s", "c") if "finished_at IS NOT NULL" in text]
     assert [words(text) for text in found] == [set(TERMINAL)]
-    ended = re.search(r"finished_at = CASE WHEN i\.target IN \((.*?)\)", statements.MOVE)
+    ended = re.search(r"finished_at = CASE WHEN i\.goal IN \((.*?)\)", statements.MOVE)
     assert ended is not None
     assert words(ended[1]) == set(TERMINAL)
 

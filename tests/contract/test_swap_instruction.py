@@ -1,6 +1,7 @@
 """What the worker signs is what the mock DEX accepts and executes."""
 
 import base64
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_mock_dex_executes_exactly_what_the_order_says(
         token_out=pair[1],
         amount_in=amount_in,
         attempt=attempt,
-        min_amount_out=floor,
+        effective_min_amount_out=floor,
         venue=venue,
         pool=pool_of(venue, *pair),
     )
@@ -77,9 +78,9 @@ def test_the_mock_dex_executes_exactly_what_the_order_says(
 
 def test_a_transaction_that_was_tampered_with_is_not_executed() -> None:
     """The signature covers every byte of the instruction."""
-    order = stored_order(venue="raydium", pool=pool_of("raydium", "SOL", "USDC"), min_amount_out=1)
+    order = stored_order(venue="raydium", pool=pool_of("raydium", "SOL", "USDC"), effective_min_amount_out=1)
     signed = SIGNER.sign(order, BLOCKHASH)
     other = order.amount_in.to_bytes(8, "little"), (order.amount_in + 1).to_bytes(8, "little")
-    forged = SignedSwap(signed.signature, signed.transaction.replace(*other), 150)
+    forged = replace(signed, transaction=signed.transaction.replace(*other))
     with pytest.raises(transactions.SignatureInvalid):
         swap_of(forged)

@@ -12,4 +12,6 @@ class Claim:
     accepted_at: float
     cancelled: bool = False
     """whether the api said that it is cancelled"""
+    cancel_kept: bool = False
+    """whether the api said that the request to cancel it is kept"""
     trace_id: str = ""

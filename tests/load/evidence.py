@@ -51,7 +51,7 @@ class AttemptRow:
     order_id: str
     attempt: int
     signature: str | None
-    floor: int | None
+    min_amount_out: int | None
     outcome: str | None
 
 
@@ -86,7 +86,7 @@ FROM order_events e JOIN orders o ON o.id = e.order_id
 WHERE starts_with(coalesce(o.idempotency_key, ''), %(keys)s) ORDER BY order_id, seq
 """
 _ATTEMPTS = """
-SELECT order_id::text, a.attempt, a.signature, a.floor, a.outcome
+SELECT order_id::text, a.attempt, a.signature, a.min_amount_out, a.outcome
 FROM attempts a JOIN orders o ON o.id = a.order_id
 WHERE starts_with(coalesce(o.idempotency_key, ''), %(keys)s) ORDER BY order_id, a.attempt
 """

@@ -11,6 +11,9 @@ from load.claims import Claim
 from load.evidence import AttemptRow, EventRow, Evidence, LandingRow, OrderRow
 
 _FIRST = {Status.PENDING, Status.QUEUED}
+_LEAVE_THE_STATUS = ("recovered", "cancel_requested", "landed")
+# The chain decides the attempt that was under way, and no further one begins.
+_AFTER_A_CANCEL_REQUEST = (Status.CANCELLED, Status.CONFIRMED)
 
 
 class Wrong(StrEnum):
@@ -59,11 +62,20 @@ def illegal_steps(order: OrderRow, events: Sequence[EventRow]) -> Iterator[str]:
     first, last = events[0], events[-1]
     if (first.type, first.previous_status) != ("status", None) or first.status not in _FIRST or first.attempt != 1:
         yield f"it begins with {first.type} {first.status}, attempt {first.attempt}"
+    yield from _going_on_after_a_cancel_request(events)
     for before, event in pairwise(events):
         yield from (f"seq {event.seq}: {text}" for text in _illegal_step(before, event))
     if (last.seq, last.status, last.attempt) != (order.version, order.status, order.attempt):
         stored = f"{order.status}, version {order.version}, attempt {order.attempt}"
         yield f"its last event is {last.status}, seq {last.seq}, attempt {last.attempt}, and the order is {stored}"
+
+
+def _going_on_after_a_cancel_request(events: Sequence[EventRow]) -> Iterator[str]:
+    requested = next((event.seq for event in events if event.type == "cancel_requested"), None)
+    for event in events:
+        left_alone = event.type in _LEAVE_THE_STATUS or event.status in _AFTER_A_CANCEL_REQUEST
+        if requested is not None and event.seq > requested and not left_alone:
+            yield f"seq {event.seq}: {event.status} after its owner asked to cancel it in seq {requested}"
 
 
 def _illegal_step(before: EventRow, event: EventRow) -> Iterator[str]:
@@ -72,9 +84,9 @@ def _illegal_step(before: EventRow, event: EventRow) -> Iterator[str]:
         yield f"it happened before seq {before.seq}"
     if source in TERMINAL:
         yield f"{event.type} {target} after the terminal {source}"
-    if event.type == "recovered":
+    if event.type in _LEAVE_THE_STATUS:
         if target is not source or event.previous_status is not None or event.attempt != before.attempt:
-            yield f"recovered from {source}, attempt {before.attempt}, to {target}, attempt {event.attempt}"
+            yield f"{event.type} from {source}, attempt {before.attempt}, to {target}, attempt {event.attempt}"
         return
     retry = is_retry(source, target)
     if event.previous_status != source:
@@ -95,6 +107,10 @@ def _judge_claims(evidence: Evidence, claims: Sequence[Claim]) -> Iterator[Viola
             yield Violation(Wrong.LOST, claim.order_id, f"the client holds its acceptance (key {claim.key})")
         elif claim.cancelled and order.status != Status.CANCELLED:
             yield Violation(Wrong.MISTOLD, claim.order_id, f"the client was told that it is cancelled: {order.status}")
+        elif claim.cancel_kept and order.status not in _AFTER_A_CANCEL_REQUEST:
+            yield Violation(
+                Wrong.MISTOLD, claim.order_id, f"its owner's request to cancel was forgotten: {order.status}"
+            )
         elif order.key != claim.key:
             yield Violation(Wrong.MISTOLD, claim.order_id, f"accepted for key {claim.key}, stored for {order.key}")
         elif claim.trace_id not in order.traceparent:
@@ -174,6 +190,7 @@ def _judge_swaps(
             text = f"attempt {attempt.attempt} is recorded as {attempt.outcome}, and its swap succeeded"
             yield Violation(Wrong.DOUBLED if len(swaps) > 1 else Wrong.UNEXPLAINED, order.order_id, text)
         swap = swapped.get(attempt.signature or "")
-        if swap and attempt.floor is not None and (swap.amount_out or 0) < attempt.floor:
-            text = f"attempt {attempt.attempt} paid {swap.amount_out}, below its floor {attempt.floor}"
+        minimum = attempt.min_amount_out
+        if swap and minimum is not None and (swap.amount_out or 0) < minimum:
+            text = f"attempt {attempt.attempt} paid {swap.amount_out}, below its minimum output of {minimum}"
             yield Violation(Wrong.ILLEGAL, order.order_id, text)

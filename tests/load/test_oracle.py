@@ -98,6 +98,10 @@ def recovery_spends_an_attempt(story: Story) -> None:
     story.change_event(10, attempt=3)
 
 
+def goes_on_after_a_cancel_request(story: Story) -> None:
+    story.change_event(4, type="cancel_requested")
+
+
 def retry_without_an_attempt(story: Story) -> None:
     story.change_event(7, attempt=1)
 
@@ -135,7 +139,7 @@ def two_confirmed_attempts(story: Story) -> None:
 
 
 def paid_below_the_floor(story: Story) -> None:
-    story.attempts[1] = replace(story.attempts[1], floor=91)
+    story.attempts[1] = replace(story.attempts[1], min_amount_out=91)
 
 
 ILLEGAL = (
@@ -147,6 +151,7 @@ ILLEGAL = (
     after_the_end,
     recovered_into_another_state,
     recovery_spends_an_attempt,
+    goes_on_after_a_cancel_request,
     retry_without_an_attempt,
     retry_called_status,
     claims_another_origin,
@@ -210,6 +215,11 @@ def told_cancelled_and_confirmed(story: Story) -> None:
     story.claims[0].cancelled = True
 
 
+def told_that_the_cancellation_is_kept_and_failed(story: Story) -> None:
+    story.claims[0].cancel_kept = True
+    story.end_as("failed")
+
+
 def told_another_key(story: Story) -> None:
     story.claims[0].key = "key-b"
 
@@ -235,6 +245,7 @@ OTHERS = (
     (failed_and_swapped, Wrong.UNEXPLAINED),
     (nobody_was_told, Wrong.UNEXPLAINED),
     (told_cancelled_and_confirmed, Wrong.MISTOLD),
+    (told_that_the_cancellation_is_kept_and_failed, Wrong.MISTOLD),
     (told_another_key, Wrong.MISTOLD),
     (trace_changed, Wrong.MISTOLD),
     (paid_something_else, Wrong.MISTOLD),

@@ -107,9 +107,9 @@ class WiredChain:
     async def height(self) -> Height:
         return await self._ask("height", self._chain.height)
 
-    async def paid_out(self, signature: str, mint: str) -> int:
+    async def received_amount(self, signature: str, mint: str, signer: str) -> int:
         del mint
-        paid = await self._ask("paid out", lambda at: self._chain.paid_out(signature, at))
+        paid = await self._ask("paid out", lambda at: self._chain.received_amount(signature, signer, at))
         if paid is None:
             raise Unreachable("the node does not know the transaction yet")
         return paid
@@ -126,12 +126,12 @@ class WiredVenue:
         self._less = 1_000 if name == "meteora" else 0
 
     async def quote(self, request: QuoteRequest) -> Quote:
+        del request
         chain = self._wire.world.chain
 
         def effect() -> Quote:
             out = chain.out_at(self._wire.loop.time()) - self._less
-            minimum = -(-out * (10_000 - request.slippage_bps) // 10_000)
-            return Quote(self.name, f"pool of {self.name}", out, minimum, fee_amount=25, price_impact_pct="0.01")
+            return Quote(self.name, f"pool of {self.name}", out, fee_amount=25, price_impact_pct="0.01")
 
         return await self._wire.call("venues", f"quote {self.name}", effect, Unreachable)
 

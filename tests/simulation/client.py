@@ -5,9 +5,9 @@ from uuid import UUID
 
 import psycopg
 
-from engine_common.orders import DEFAULT_ACCOUNT
+from engine_common.orders import DEFAULT_ACCOUNT, EventType, Order
 from engine_common.store import door, reading
-from engine_common.store.door import from_order
+from engine_common.store.door import Move, from_order
 from engine_common.transitions import TRANSITIONS, Status
 from simulation.adapters import WiredConnection
 from simulation.model_database import ModelDatabase
@@ -15,6 +15,15 @@ from simulation.wire import Wire
 
 _TRIES = 5
 _ASKS_AGAIN_AFTER_S = 1.0
+
+
+def _asked_for(order: Order, target: Status) -> Move:
+    """Return the move that the api makes of the request."""
+    if order.status is Status.SUBMITTED:
+        return door.note(order, EventType.CANCEL_REQUESTED, {})
+    # Only what a worker has begun is an attempt that ends here.
+    begun = target is Status.CANCELLED and order.status in (Status.ROUTING, Status.BUILDING)
+    return from_order(order, target, outcome="cancelled" if begun else None)
 
 
 class Client:
@@ -33,7 +42,7 @@ class Client:
             await self._wire.sleep(_ASKS_AGAIN_AFTER_S)
 
     async def cancel(self, order_id: UUID) -> None:
-        """Cancel the order unless it is submitted or finished."""
+        """Cancel the order unless it is finished; of a submitted one the request is kept."""
         self._wire.world.counts["cancel: asked for"] += 1
         self._wire.world.tell("api", f"order {self._wire.world.number(order_id)}: the client cancels")
         cancelled = await self._move(order_id, Status.CANCELLED)
@@ -44,12 +53,9 @@ class Client:
             try:
                 async with WiredConnection(self._wire) as connection:
                     order = await reading.read_order(connection, DEFAULT_ACCOUNT, order_id)
-                    if order is None or target not in TRANSITIONS[order.status]:
+                    if order is None or target not in TRANSITIONS[order.status] or order.cancel_requested_at:
                         return False
-                    # As the api does: only what a worker has begun is an attempt that ends here.
-                    begun = target is Status.CANCELLED and order.status in (Status.ROUTING, Status.BUILDING)
-                    move = from_order(order, target, outcome="cancelled" if begun else None)
-                    (moved,) = await door.move(connection, [move])
+                    (moved,) = await door.move(connection, [_asked_for(order, target)])
             except psycopg.OperationalError:
                 # Whether it was carried out is unknown: look again.
                 continue

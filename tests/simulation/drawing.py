@@ -189,6 +189,19 @@ class _Draw:
         after_s = self.at() if status is None else _time(self.dice, 0.0, 0.08)
         return [Cancel("cancel", self.order(), after_s, status)]
 
+    def rejected_move(self) -> list[Fault]:
+        """Let PostgreSQL refuse some of a worker's transitions, one after another or far apart."""
+        worker, nth = f"worker {self.worker()}", self.dice.randint(1, 6)
+        many = self.dice.choice((1, 1, 2, 3))
+        return [BrokenCall("broken call", worker, "move", nth + more, "rejected") for more in range(many)]
+
+    def late_cancel(self) -> list[Fault]:
+        """Let the client cancel a submitted order whose attempt then fails or expires."""
+        order, attempt = self.order(), self.dice.choice((1, 1, 2))
+        cancel = Cancel("cancel", order, _time(self.dice, 0.0, self.life_s), "submitted")
+        error = self.dice.choice((6000, 6001, 1))
+        return [cancel, Fate("fate", order, attempt, self.dice.choice(("lands", "lands", "never")), error, self.life_s)]
+
     def price(self) -> list[Fault]:
         return [Price("price", self.at(), self.dice.randint(950, 1_050))]
 
@@ -266,6 +279,8 @@ _KINDS: list[Callable[[_Draw], list[Fault]]] = [
     _Draw.vanishing,
     _Draw.message,
     _Draw.cancel,
+    _Draw.late_cancel,
+    _Draw.rejected_move,
     _Draw.price,
     _Draw.lost_at_the_end,
     _Draw.lost_at_the_end,

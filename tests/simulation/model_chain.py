@@ -25,8 +25,9 @@ class Swap:
 
     order: int
     attempt: int
-    floor: int
+    minimum: int
     last_valid_height: int
+    signer: str
 
 
 @dataclass(slots=True)
@@ -42,15 +43,24 @@ class Accepted:
 
 
 class SimulatedSigner:
-    """Signs in words: as with Ed25519 the signature follows from the bytes, and the bytes from order and attempt."""
+    """Signs in words: as with Ed25519 the signature follows from the bytes, and the bytes from order and attempt.
 
-    def __init__(self, chain: "ModelChain") -> None:
+    Every life of a worker has a wallet of its own, as if the key had been rotated.
+    """
+
+    def __init__(self, chain: "ModelChain", owner: str) -> None:
         self._chain = chain
+        self.owner = owner
 
     def sign(self, order: Order, blockhash: Blockhash) -> SignedSwap:
         number = self._chain.numbers[order.user_wallet]
-        text = orjson.dumps((number, order.attempt, order.min_amount_out, blockhash.last_valid_block_height))
-        return SignedSwap(f"tx{text.decode()}", text, blockhash.last_valid_block_height)
+        height = blockhash.last_valid_block_height
+        text = orjson.dumps((number, order.attempt, order.effective_min_amount_out, height, self.owner))
+        return SignedSwap(f"tx{text.decode()}", text, height, self.owner)
+
+    def signer_of(self, transaction: bytes) -> str:
+        _, swap = read_transaction(transaction)
+        return swap.signer
 
 
 def read_transaction(transaction: bytes) -> tuple[str, Swap]:
@@ -141,7 +151,7 @@ class ModelChain:
             self._counts["fate: never lands"] += 1
             return Accepted(signature, swap, None, None, 0, self._vanish(swap, at))
         paid, error = self.out_at(lands_at), fate.error
-        if error is None and paid < swap.floor:
+        if error is None and paid < swap.minimum:
             error = _SLIPPAGE_EXCEEDED
         self._counts[f"fate: lands with error {error}" if error else "fate: lands"] += 1
         vanishing = self._vanish(swap, at)
@@ -191,11 +201,13 @@ class ModelChain:
             landings.append(landing)
         return Statuses(slot, landings)
 
-    def paid_out(self, signature: str, at: float) -> int | None:
-        """Return what the transaction paid; None while the node knows of no confirmed landing."""
+    def received_amount(self, signature: str, signer: str, at: float) -> int | None:
+        """Return what the transaction brought the wallet; None while the node knows of no confirmed landing."""
         known = self.accepted.get(signature)
         landing = None if known is None else self._seen(known, at)
-        return known.paid if known and landing and landing.confirmed else None
+        if known is None or landing is None or not landing.confirmed:
+            return None
+        return known.paid if known.swap.signer == signer else 0
 
 
 def error_of(error: int | None) -> object:

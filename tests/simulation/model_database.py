@@ -17,6 +17,7 @@ Parameters = Mapping[str, Any]
 _OVERDUE = timedelta(seconds=1)
 _FORGOTTEN = timedelta(hours=1)
 _FINISHED = ("confirmed", "failed", "cancelled")
+_NOTES = ("cancel_requested", "landed")
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class OrderRow:
     token_in: str
     token_out: str
     amount_in: int
-    slippage_bps: int
+    slippage_bps: int | None
     min_amount_out: int | None
     user_wallet: str
     status: str
@@ -45,6 +46,7 @@ class OrderRow:
     venue: str | None = None
     pool: str | None = None
     routing: str | None = None
+    effective_min_amount_out: int | None = None
     amount_out: int | None = None
     tx_hash: str | None = None
     error_code: str | None = None
@@ -52,6 +54,8 @@ class OrderRow:
     worker_id: UUID | None = None
     lease_epoch: int = 0
     not_before: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    landed_at: datetime | None = None
     finished_at: datetime | None = None
 
     def columns(self) -> tuple[Any, ...]:
@@ -85,7 +89,8 @@ class AttemptRow:
     signature: str | None
     signed_transaction: bytes | None
     last_valid_block_height: int | None
-    floor: int | None
+    min_amount_out: int | None
+    signer: str | None = None
     outcome: str | None = None
     reason: str | None = None
 
@@ -127,6 +132,11 @@ class ModelDatabase:
     def fits(self, row: OrderRow, move: Parameters) -> bool:
         """Tell whether the compare-and-set of a move finds the row."""
         return (row.version, row.status, row.lease_epoch) == (move["version"], move["source"], move["epoch"])
+
+    def stopped(self, row: OrderRow, move: Parameters) -> bool:
+        """Tell whether the order ends with this attempt, because its owner has asked for its cancellation."""
+        ends = move["source"] == "submitted" and move["target"] in ("routing", "failed")
+        return ends and row.cancel_requested_at is not None
 
     def on_missed(self, row: OrderRow | None, move: Parameters) -> None:
         """Hear of a move that found no row."""
@@ -179,7 +189,7 @@ class ModelDatabase:
         row = self.attempts.get((parameters["id"], parameters["attempt"]))
         if row is None or row.signature is None:
             return []
-        return [(row.signature, row.signed_transaction, row.last_valid_block_height)]
+        return [(row.signature, row.signed_transaction, row.last_valid_block_height, row.signer)]
 
     def _read_events(self, parameters: Parameters) -> list[tuple[Any, ...]]:
         found = [event for event in self.events.get(parameters["id"], []) if event.seq > parameters["after"]]
@@ -197,22 +207,32 @@ class ModelDatabase:
             else:
                 self.on_missed(row, move)
         signing: set[str] = set()
+        moving = [(row, self._judged(row, move)) for row, move in moving]
         for row, move in moving:
             self._check_order(row, move)
             self._check_attempts(row, move, signing)
         for row, move in moving:
             self._carry_out(row, move, now)
             self.on_moved(row, move)
-        return [(row.id, row.version, row.updated_at) for row, _ in moving]
+        return [(row.id, row.version, row.updated_at, row.status) for row, _ in moving]
+
+    def _judged(self, row: OrderRow, move: dict[str, Any]) -> dict[str, Any]:
+        """Return the move with its actual target, and the attempt that it leaves."""
+        judged = move | {"noted": move["type"] in _NOTES, "left": move["attempt"] - (move["type"] == "retrying")}
+        if not self.stopped(row, move):
+            return judged
+        data = {"errorCode": move.get("outcome"), "errorReason": move.get("outcome_reason")}
+        instead = {"target": "cancelled", "type": "status", "attempt": judged["left"], "data": data}
+        return judged | instead | dict.fromkeys(("delay_ms", "error_code", "error_reason"))
 
     def _check_order(self, row: OrderRow, move: Parameters) -> None:
         """Refuse what the CHECKs on `orders` refuse."""
         target = move["target"]
-        floor = row.min_amount_out if row.min_amount_out is not None else move.get("floor")
+        minimum = _minimum(row, move)
         paid = move.get("amount_out")
         signature = move.get("signature") or row.tx_hash
         if (
-            (floor is not None and floor < 0)
+            (minimum is not None and minimum <= 0)
             or (paid is not None and paid <= 0)
             or move["attempt"] <= 0
             or (target == "confirmed" and (signature is None or paid is None))
@@ -223,19 +243,18 @@ class ModelDatabase:
     def _check_attempts(self, row: OrderRow, move: Parameters, signing: set[str]) -> None:
         """Refuse what `attempts` refuses: its keys, its CHECKs and its trigger."""
         signature = move.get("signature")
-        if move["target"] == "submitted":
-            floor = row.min_amount_out if row.min_amount_out is not None else move.get("floor")
-            if floor is None:
-                raise errors.CheckViolation(f"attempt {move['attempt']} of order {row.id} has no floor")
+        if move["target"] == "submitted" and not move["noted"]:
+            if _minimum(row, move) is None:
+                raise errors.CheckViolation(f"attempt {move['attempt']} of order {row.id} has no minimum output")
             known = signature in self.signatures or signature in signing
             if known or (row.id, move["attempt"]) in self.attempts:
                 raise errors.UniqueViolation(f"attempt {move['attempt']} of order {row.id} is there already")
             signing.add(str(signature))
         if move.get("outcome") is None:
             return
-        if _attempt_left(move) <= 0:
-            raise errors.CheckViolation(f"there is no attempt {_attempt_left(move)}")
-        ended = self.attempts.get((row.id, _attempt_left(move)))
+        if move["left"] <= 0:
+            raise errors.CheckViolation(f"there is no attempt {move['left']}")
+        ended = self.attempts.get((row.id, move["left"]))
         if ended is not None and ended.outcome is not None:
             raise errors.RaiseException(f"attempt {ended.attempt} of order {row.id} is written once")
 
@@ -248,18 +267,24 @@ class ModelDatabase:
         row.pool = None if retrying else move.get("pool") or row.pool
         row.routing = None if retrying else move.get("routing") or row.routing
         row.tx_hash = None if retrying else move.get("signature") or row.tx_hash
-        if row.min_amount_out is None:
-            row.min_amount_out = move.get("floor")
+        row.effective_min_amount_out = _minimum(row, move)
         row.amount_out = move.get("amount_out")
         row.error_code, row.error_reason = move.get("error_code"), move.get("error_reason")
         delay_ms = move.get("delay_ms")
         row.not_before = None if delay_ms is None else now + timedelta(milliseconds=delay_ms)
-        row.state_since = row.updated_at = now
+        row.updated_at = now
+        if not move["noted"]:
+            row.state_since = now
+        if move["type"] == "cancel_requested":
+            row.cancel_requested_at = now
+        if move["type"] == "landed":
+            row.landed_at = now
         if target == "queued":
             row.queued_at = now
         if target in _FINISHED:
             row.finished_at = now
-        event = EventRow(row.id, row.version, move["type"], target, move["source"], row.attempt, now, move["data"])
+        source = None if move["noted"] else move["source"]
+        event = EventRow(row.id, row.version, move["type"], target, source, row.attempt, now, move["data"])
         self._write_event(event)
         self._write_attempts(row, move)
 
@@ -270,13 +295,14 @@ class ModelDatabase:
         history.append(event)
 
     def _write_attempts(self, row: OrderRow, move: Parameters) -> None:
-        if move["target"] == "submitted":
+        if move["target"] == "submitted" and not move["noted"]:
             transaction, height = _bytes(move["signed_transaction"]), move["last_valid_block_height"]
-            begun = AttemptRow(row.id, row.attempt, move["signature"], transaction, height, row.min_amount_out)
+            minimum = row.effective_min_amount_out
+            begun = AttemptRow(row.id, row.attempt, move["signature"], transaction, height, minimum, move["signer"])
             self.attempts[row.id, row.attempt] = self.signatures[move["signature"]] = begun
         outcome = move.get("outcome")
         if outcome is not None:
-            key = (row.id, _attempt_left(move))
+            key = (row.id, move["left"])
             ended = self.attempts.setdefault(key, AttemptRow(*key, None, None, None, None))
             ended.outcome, ended.reason = outcome, move.get("outcome_reason")
 
@@ -360,9 +386,10 @@ def _rows(
     return execute
 
 
-def _attempt_left(move: Parameters) -> int:
-    """Return the attempt that a move with an outcome ends."""
-    return move["attempt"] - (move["type"] == "retrying")
+def _minimum(row: OrderRow, move: Parameters) -> int | None:
+    """Return the minimum output that is in force after the move."""
+    kept = row.effective_min_amount_out
+    return move.get("effective_min_amount_out") if kept is None else kept
 
 
 def _bytes(text: str) -> bytes:

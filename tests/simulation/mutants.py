@@ -4,17 +4,18 @@ The first four are those that the rules of exactness were written against; the o
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from engine_common.errors import TransactionExpired
+from engine_common.errors import TransactionExpired, UnexpectedError
 from engine_common.orders import Order
 from engine_common.store.door import Move, SignedSwap, from_order
 from engine_common.transitions import Status
 from engine_worker.confirmation import Confirmations
+from engine_worker.execution import Execution
 from engine_worker.handlers import HANDLERS, Tools, confirm, route
 from engine_worker.ports import Blockhash, Chain, Height, SendAnswer, Statuses
 from simulation.model_database import OrderRow, Parameters
@@ -72,8 +73,8 @@ class _AnyNode:
     async def height(self) -> Height:
         return await self._chain.height()
 
-    async def paid_out(self, signature: str, mint: str) -> int:
-        return await self._chain.paid_out(signature, mint)
+    async def received_amount(self, signature: str, mint: str, signer: str) -> int:
+        return await self._chain.received_amount(signature, mint, signer)
 
 
 class _WithoutEpoch(ObservedDatabase):
@@ -124,14 +125,43 @@ async def _sign_anew(order: Order, _swap: SignedSwap | None, tools: Tools) -> Mo
     return await confirm(order, swap, tools)
 
 
-async def _forget_floor(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
-    return await route(replace(order, min_amount_out=None), swap, tools)
+async def _forget_minimum(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
+    return await route(replace(order, effective_min_amount_out=None), swap, tools)
 
 
-class _FloorOfTheLastRoute(ObservedDatabase):
+class _MinimumOfTheLastRoute(ObservedDatabase):
     def _carry_out(self, row: OrderRow, move: Parameters, now: datetime) -> None:
-        row.min_amount_out = move.get("floor") or row.min_amount_out
+        row.effective_min_amount_out = move.get("effective_min_amount_out") or row.effective_min_amount_out
         super()._carry_out(row, move, now)
+
+
+async def _accept_any_output(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
+    return replace(await route(order, swap, tools), effective_min_amount_out=1)
+
+
+async def _ignore_slippage(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
+    return await route(replace(order, slippage_bps=None), swap, tools)
+
+
+async def _read_for_the_own_wallet(order: Order, swap: SignedSwap | None, tools: Tools) -> Move:
+    kept = swap or await tools.store.read_attempt(order.id, order.attempt)
+    return await confirm(order, kept and replace(kept, signer=tools.signer.owner), tools)
+
+
+class _ForgetsCancelRequests(ObservedDatabase):
+    """A judgement that lets an order be tried again although its owner has cancelled it."""
+
+    def stopped(self, row: OrderRow, move: Parameters) -> bool:
+        del row, move
+        return False
+
+
+class _EndsNothingThatBegan(Execution):
+    """An execution that ends an attempt that never began when its beginning is refused, as the engine once did."""
+
+    def _instead_of(self, move: Move) -> Iterator[Move]:
+        if move.outcome is None and self.order.status is not Status.SUBMITTED:
+            yield self._ending(UnexpectedError("refused"))
 
 
 class _ReleaseKeepsTheEpoch(ObservedDatabase):
@@ -204,9 +234,30 @@ OTHERS: Mapping[str, Mutant] = {
         "a recovered submission is signed anew", _handling(Status.SUBMITTED, _sign_anew), ("sent before its commit",)
     ),
     "floor-not-kept": Mutant(
-        "each attempt takes the floor of its own route",
-        replace(_handling(Status.ROUTING, _forget_floor), database=_FloorOfTheLastRoute),
+        "each attempt takes the minimum output of its own route",
+        replace(_handling(Status.ROUTING, _forget_minimum), database=_MinimumOfTheLastRoute),
         ("floor",),
+    ),
+    "lax-floor": Mutant(
+        "a swap may pay anything, as if a venue decided", _handling(Status.ROUTING, _accept_any_output), ("floor",)
+    ),
+    "slippage-ignored": Mutant(
+        "a user's minimum output switches the slippage limit off",
+        _handling(Status.ROUTING, _ignore_slippage),
+        ("floor",),
+    ),
+    "rotated-wallet": Mutant(
+        "what a swap paid is read for the wallet of the worker that reads",
+        _handling(Status.SUBMITTED, _read_for_the_own_wallet),
+        ("stuck",),
+    ),
+    "cancel-forgotten": Mutant(
+        "an order is tried again after its owner has cancelled it",
+        Make(database=_ForgetsCancelRequests),
+        ("cancel forgotten",),
+    ),
+    "refusal-wedges": Mutant(
+        "a refused beginning ends an attempt that never began", Make(execution=_EndsNothingThatBegan), ("stuck",)
     ),
     "release-without-epoch": Mutant(
         "a release leaves the epoch as it is", Make(database=_ReleaseKeepsTheEpoch), ("superseded write",)

@@ -33,7 +33,8 @@ class ObservedDatabase(ModelDatabase):
             )
         written = f"commits {move['source']} -> {move['target']} (seq {row.version}, attempt {row.attempt})"
         self._tell(row.id, written + (f": {move['outcome']}" if move.get("outcome") else ""))
-        self._world.on_status(row)
+        if not move["noted"]:
+            self._world.on_status(row)
         if row.status in TERMINAL:
             self._world.on_finished()
 

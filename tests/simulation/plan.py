@@ -69,14 +69,15 @@ class BrokenCall:
     """A process's n-th call of a kind goes wrong.
 
     `refused`: an error and no effect; `reply lost`: an effect and an error; `lingers`: an error at once, and its effect
-    `for_s` later; `slow`: its effect `for_s` later, then its reply; `late reply`: its reply `for_s` after its effect.
+    `for_s` later; `slow`: its effect `for_s` later, then its reply; `late reply`: its reply `for_s` after its effect;
+    `rejected`: PostgreSQL is there and refuses the statement, as a trigger does.
     """
 
     kind: Literal["broken call"]
     who: str
     call: str
     nth: int
-    how: Literal["refused", "reply lost", "lingers", "slow", "late reply", "no liquidity"]
+    how: Literal["refused", "reply lost", "lingers", "slow", "late reply", "no liquidity", "rejected"]
     for_s: float = 0.0
 
     def __str__(self) -> str:

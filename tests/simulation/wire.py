@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors
+
 from simulation.faults import CallKey
 from simulation.plan import Blow, BrokenCall, Service
 
@@ -137,6 +139,8 @@ class _Call:
         self._hit()
         if broken.how == "refused":
             self._answer(self._lost("refused by an injected fault"))
+        elif broken.how == "rejected":
+            self._answer(errors.RaiseException("rejected by an injected trigger"))
         elif broken.how == "no liquidity":
             self._answer(self.world.no_liquidity())
         elif broken.how == "lingers":

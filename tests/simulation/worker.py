@@ -64,7 +64,7 @@ class SimulatedWorker:
             store=self.store,
             venues=guard([WiredVenue(wire, name) for name in ("raydium", "meteora")], wire),
             chain=chain,
-            signer=SimulatedSigner(world.chain),
+            signer=SimulatedSigner(world.chain, f"wallet of {name}, life {life}"),
             confirmations=make.confirmations(chain, wire),
             handlers=make.handlers,
         )

@@ -57,6 +57,7 @@ def stored_order(**changes: Any) -> Order:
         amount_in=1_500_000_000,
         slippage_bps=50,
         min_amount_out=None,
+        effective_min_amount_out=None,
         user_wallet=WALLET,
         status=Status.QUEUED,
         version=1,
@@ -72,6 +73,8 @@ def stored_order(**changes: Any) -> Order:
         lease_epoch=1,
         not_before=None,
         state_since=now,
+        cancel_requested_at=None,
+        landed_at=None,
         created_at=now,
         updated_at=now,
     )
@@ -81,7 +84,7 @@ def stored_order(**changes: Any) -> Order:
 def signed_swap(name: str | None = None, *, last_valid_block_height: int = 1_000) -> SignedSwap:
     """Return a swap that looks signed: its bytes follow from its signature."""
     signature = name or f"signature-{new_id()}"
-    return SignedSwap(signature, b"transaction of " + signature.encode(), last_valid_block_height)
+    return SignedSwap(signature, b"transaction of " + signature.encode(), last_valid_block_height, WALLET)
 
 
 async def create(connection: AsyncConnection[Any], *orders: NewOrder) -> list[Order]:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from engine_common.errors import Unreachable
-from engine_common.orders import Event, Order
+from engine_common.orders import Event, EventType, Order
 from engine_common.store.door import Move, Moved, SignedSwap
 from engine_common.transitions import Status
 from engine_worker.confirmation import Confirmations
@@ -19,11 +19,12 @@ from support.orders import POOL, stored_order
 from support.virtual_time import VirtualClock
 
 LANDED = Landing(slot=1, error=None)
-MINIMUM_OUT, AMOUNT_OUT, PAID = 990, 1_000, 995
+# The minimum output of 50 bps, which stored_order has.
+MINIMUM_OUT, AMOUNT_OUT, PAID = 995, 1_000, 997
 
 
-def quote(venue: str = "raydium", amount_out: int = AMOUNT_OUT, minimum_out: int = MINIMUM_OUT) -> Quote:
-    return Quote(venue, POOL, amount_out, minimum_out, fee_amount=25, price_impact_pct="0.01")
+def quote(venue: str = "raydium", amount_out: int = AMOUNT_OUT) -> Quote:
+    return Quote(venue, POOL, amount_out, fee_amount=25, price_impact_pct="0.01")
 
 
 @dataclass
@@ -59,7 +60,7 @@ class FakeChain:
         self.calls: list[tuple[Any, ...]] = []
         self.node_behind_slots = 0
         self.paid = PAID
-        self.paid_out_failures: list[Exception] = []
+        self.received_amount_failures: list[Exception] = []
 
     @property
     def slot(self) -> int:
@@ -91,23 +92,27 @@ class FakeChain:
         self._answer("height")
         return Height(self.slot, self.slot - 100)
 
-    async def paid_out(self, signature: str, mint: str) -> int:
+    async def received_amount(self, signature: str, mint: str, signer: str) -> int:
         del mint
-        self._answer("paid_out", signature)
-        if self.paid_out_failures:
-            raise self.paid_out_failures.pop()
+        self._answer("received_amount", signature, signer)
+        if self.received_amount_failures:
+            raise self.received_amount_failures.pop()
         return self.paid
 
 
 class FakeSigner:
     """Signs in words: order and attempt can be read in the signature."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "wallet of the engine") -> None:
+        self.owner = owner
         self.signed: list[SignedSwap] = []
+
+    def signer_of(self, transaction: bytes) -> str:
+        return f"signer of {transaction.decode()}"
 
     def sign(self, order: Order, blockhash: Blockhash) -> SignedSwap:
         signature = f"{order.id}/{order.attempt}"
-        swap = SignedSwap(signature, f"bytes of {signature}".encode(), blockhash.last_valid_block_height)
+        swap = SignedSwap(signature, f"bytes of {signature}".encode(), blockhash.last_valid_block_height, self.owner)
         self.signed.append(swap)
         return swap
 
@@ -131,18 +136,21 @@ class FakeStore:
         if (move.version, move.source, move.epoch) != (stored.version, stored.status, stored.lease_epoch):
             return None
         self.moves.append(move)
-        moved = Moved(stored.version + 1, VirtualClock().now())
-        retrying = move.target is Status.ROUTING
+        stopped = stored.cancel_requested_at is not None and move.source is Status.SUBMITTED
+        status = Status.CANCELLED if stopped and move.target in (Status.ROUTING, Status.FAILED) else move.target
+        moved = Moved(stored.version + 1, VirtualClock().now(), status)
+        retrying = status is Status.ROUTING
         if move.swap is not None:
             self.attempts[move.attempt] = move.swap
         self.stored = replace(
             stored,
-            status=move.target,
+            status=status,
             version=moved.version,
-            attempt=move.attempt,
+            attempt=move.attempt if status is move.target else move.attempt_left,
             venue=None if retrying else move.venue or stored.venue,
             pool=None if retrying else move.pool or stored.pool,
-            min_amount_out=move.floor if stored.min_amount_out is None else stored.min_amount_out,
+            effective_min_amount_out=stored.effective_min_amount_out or move.effective_min_amount_out,
+            landed_at=moved.at if move.note is EventType.LANDED else stored.landed_at,
             not_before=None if move.delay_ms is None else moved.at + timedelta(milliseconds=move.delay_ms),
             state_since=moved.at,
             updated_at=moved.at,
@@ -164,7 +172,7 @@ class FakeStore:
     @property
     def path(self) -> list[str]:
         """The states that the moves led to."""
-        return [move.target.value for move in self.moves]
+        return [move.target.value for move in self.moves if move.note is None]
 
 
 class Published(list[Event]):

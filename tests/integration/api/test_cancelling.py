@@ -75,13 +75,44 @@ async def test_cancelling_again_changes_nothing(api: RunningApi, shared_pool: Po
     assert await states(shared_pool, order_id) == ["queued", "cancelled"]
 
 
-async def test_a_submitted_order_cannot_be_cancelled(api: RunningApi, worker: WorkerDouble) -> None:
-    """What may have been sent is the chain's to decide; afterwards it is too late."""
+async def test_the_request_to_cancel_a_submitted_order_is_kept(api: RunningApi, worker: WorkerDouble) -> None:
+    """What may have been sent is the chain's to decide; the order says that its owner has asked."""
     order_id = await api.place()
     await worker.move(order_id, *TO_CONFIRMED[:-1])
-    (await api.post(f"/api/orders/{order_id}/cancel")).problem(409, "already_submitted")
+    answer = await api.post(f"/api/orders/{order_id}/cancel")
+    assert (answer.status, answer.json["status"], answer.json["version"]) == (202, "submitted", 5)
+    assert answer.json["cancelRequestedAt"] == answer.json["updatedAt"]
+    assert answer.json == (await api.get(f"/api/orders/{order_id}")).json
+    again = await api.post(f"/api/orders/{order_id}/cancel")
+    assert (again.status, again.json) == (202, answer.json)
+    events = (await api.get(f"/api/orders/{order_id}/events")).json["data"]
+    assert (events[-1]["type"], events[-1]["status"], events[-1]["previousStatus"]) == (
+        "cancel_requested",
+        "submitted",
+        None,
+    )
     await worker.move(order_id, Status.CONFIRMED)
     (await api.post(f"/api/orders/{order_id}/cancel")).problem(409, "already_finished")
+
+
+@pytest.mark.parametrize("target", [Status.ROUTING, Status.FAILED])
+async def test_after_a_request_to_cancel_no_further_attempt_begins(
+    api: RunningApi, worker: WorkerDouble, shared_pool: Pool, target: Status
+) -> None:
+    """The attempt ends without a swap, and with it the order: cancelled, as its owner asked. Sockets hear of both."""
+    order_id = await api.place()
+    async with api.listening(f"/ws/orders/{order_id}") as ear:
+        await worker.move(order_id, *TO_CONFIRMED[:-1])
+        await api.post(f"/api/orders/{order_id}/cancel")
+        await worker.move(order_id, target, outcome="swap_failed", outcome_reason="6000", error_code="swap_failed")
+        await ear.hear_all()
+    shown = (await api.get(f"/api/orders/{order_id}")).json
+    assert (shown["status"], shown["attempt"], shown["errorCode"]) == ("cancelled", 1, None)
+    assert ear.states[-3:] == ["submitted", "submitted", "cancelled"]
+    assert (ear.seqs, ear.code) == ([1, 2, 3, 4, 5, 6], 1000)
+    assert await outcomes(shared_pool, order_id) == [(1, "swap_failed")]
+    answer = await api.post(f"/api/orders/{order_id}/cancel")
+    assert (answer.status, answer.json) == (200, shown)
 
 
 async def test_a_failed_order_cannot_be_cancelled(api: RunningApi, shared_pool: Pool) -> None:
@@ -135,9 +166,8 @@ async def test_cancel_and_worker_at_once_agree_on_who_came_first(
             assert history == ["queued", *before, *([target] if moved else []), "cancelled"]
             assert not (moved and target is Status.SUBMITTED)
         else:
-            answer.problem(409, "already_submitted")
-            assert (moved, target) == (True, Status.SUBMITTED)
-            assert history == ["queued", *before, target]
+            assert (answer.status, moved, target) == (202, True, Status.SUBMITTED)
+            assert history == ["queued", *before, target, target]
 
 
 async def test_many_who_cancel_at_once_cancel_the_order_once(api: RunningApi, shared_pool: Pool) -> None:

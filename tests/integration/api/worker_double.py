@@ -17,7 +17,7 @@ ROUTING = (
 
 # What a worker writes beside the new state.
 _CHANGES: dict[Status, dict[str, Any]] = {
-    Status.BUILDING: {"venue": "raydium", "pool": POOL, "routing": ROUTING, "floor": 221_798_437},
+    Status.BUILDING: {"venue": "raydium", "pool": POOL, "routing": ROUTING, "effective_min_amount_out": 221_798_437},
     Status.CONFIRMED: {"amount_out": 222_913_001, "outcome": "confirmed"},
     Status.FAILED: {"error_code": "no_liquidity", "error_reason": "no venue", "outcome": "no_liquidity"},
 }

@@ -9,23 +9,32 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from engine_common.orders import Event, Order
+from engine_common.orders import Event, EventType, Order
 from engine_common.store import claims, door, reading
-from engine_common.store.door import Move, from_order
+from engine_common.store.door import Move, from_order, note
 from engine_common.store.pool import Connection, Pool
 from engine_common.transitions import TERMINAL, TRANSITIONS, Status, is_retry
 from support.orders import POOL, create, insert_row, new_id, new_order, read, signed_swap
 
-ALLOWED = [(source, target) for source in Status for target in sorted(TRANSITIONS[source])]
+# Made by the database alone, in place of a retry or a failure.
+JUDGED = (Status.SUBMITTED, Status.CANCELLED)
+ALLOWED = [
+    (source, target) for source in Status for target in sorted(TRANSITIONS[source]) if (source, target) != JUDGED
+]
 REFUSED = [pair for pair in itertools.product(Status, Status) if pair[1] not in TRANSITIONS[pair[0]]]
-FLOOR = 200
+MINIMUM_OUT = 200
 
 
 def move_of(order: Order, target: Status) -> Move:
     """Return the move of the order to the target, with what such a move carries."""
     changes: dict[str, Any] = {"data": {"from": order.status}}
     if target is Status.BUILDING:
-        changes |= {"venue": "raydium", "pool": POOL, "routing": '{"chosen": "raydium"}', "floor": FLOOR}
+        changes |= {
+            "venue": "raydium",
+            "pool": POOL,
+            "routing": '{"chosen": "raydium"}',
+            "effective_min_amount_out": MINIMUM_OUT,
+        }
     if target is Status.SUBMITTED:
         changes |= {"swap": signed_swap()}
     if target is Status.CONFIRMED:
@@ -141,7 +150,7 @@ async def test_a_batch_answers_every_move_in_the_order_it_was_given(shared_pool:
 
 
 async def test_submitting_writes_the_attempt_in_the_same_statement(shared_pool: Pool) -> None:
-    """Signature, bytes, last valid block height, floor and quotes are there before anything can be sent."""
+    """Signature, bytes, last valid block height, signer, minimum and quotes are there before anything can be sent."""
     async with shared_pool.connection() as connection:
         order = await brought_to(connection, Status.BUILDING)
         move = move_of(order, Status.SUBMITTED)
@@ -149,11 +158,12 @@ async def test_submitting_writes_the_attempt_in_the_same_statement(shared_pool: 
         assert await reading.read_attempt(connection, order.id, 1) == move.swap
         row = await (
             await connection.execute(
-                "SELECT floor, quotes, outcome, ended_at FROM attempts WHERE order_id = %s", (order.id,)
+                "SELECT min_amount_out, signer, quotes, outcome, ended_at FROM attempts WHERE order_id = %s",
+                (order.id,),
             )
         ).fetchone()
-        assert row == (FLOOR, {"chosen": "raydium"}, None, None)
         assert move.swap is not None
+        assert row == (MINIMUM_OUT, move.swap.signer, {"chosen": "raydium"}, None, None)
         assert (await read(connection, order.id)).tx_hash == move.swap.signature
 
 
@@ -170,7 +180,7 @@ async def test_the_end_of_an_attempt_is_added_to_what_was_signed(shared_pool: Po
     assert (attempt, signature, outcome, reason) == (1, order.tx_hash, "swap_failed", "6000")
     assert ended_at == stored.updated_at
     assert (stored.attempt, stored.venue, stored.pool, stored.routing, stored.tx_hash) == (2, None, None, None, None)
-    assert stored.min_amount_out == FLOOR, "the floor holds for every attempt"
+    assert stored.effective_min_amount_out == MINIMUM_OUT, "it holds for every attempt"
 
 
 async def test_an_attempt_that_ends_before_it_was_signed_is_kept_with_its_reason(shared_pool: Pool) -> None:
@@ -185,14 +195,95 @@ async def test_an_attempt_that_ends_before_it_was_signed_is_kept_with_its_reason
         assert await reading.read_attempt(connection, order.id, 1) is None
 
 
-async def test_the_users_floor_is_never_replaced_by_a_routes(shared_pool: Pool) -> None:
-    """MinAmountOut where given, otherwise the minimum of the first route, for good."""
+async def test_the_users_minimum_and_the_one_in_force_are_kept_apart(shared_pool: Pool) -> None:
+    """The first route's stays in force for good, and what the user asked for stays readable."""
     async with shared_pool.connection() as connection:
         (order,) = await create(connection, new_order(min_amount_out=123))
-        for target in (Status.ROUTING, Status.BUILDING):
-            await door.move(connection, [move_of(order, target)])
+        for target, minimum in ((Status.ROUTING, None), (Status.BUILDING, 200), (Status.ROUTING, None)):
+            await door.move(connection, [replace(move_of(order, target), effective_min_amount_out=minimum)])
             order = await read(connection, order.id)
-        assert order.min_amount_out == 123
+        await door.move(connection, [replace(move_of(order, Status.BUILDING), effective_min_amount_out=150)])
+        order = await read(connection, order.id)
+        assert (order.min_amount_out, order.effective_min_amount_out) == (123, 200)
+
+
+@pytest.mark.parametrize("amount", [2**63, 2**64 - 1])
+async def test_every_amount_of_the_chain_is_kept_as_it_is(shared_pool: Pool, amount: int) -> None:
+    """Solana's amounts are unsigned 64-bit integers."""
+    async with shared_pool.connection() as connection:
+        (order,) = await create(connection, new_order(amount_in=amount, min_amount_out=amount))
+        for target in (Status.ROUTING, Status.BUILDING, Status.SUBMITTED, Status.CONFIRMED):
+            changes = {Status.BUILDING: "effective_min_amount_out", Status.CONFIRMED: "amount_out"}
+            move = move_of(order, target)
+            if target in changes:
+                move = replace(move, **{changes[target]: amount})
+            await door.move(connection, [move])
+            order = await read(connection, order.id)
+    amounts = (order.amount_in, order.amount_out, order.min_amount_out, order.effective_min_amount_out)
+    assert amounts == (amount,) * 4
+    assert {type(each) for each in amounts} == {int}
+
+
+@pytest.mark.parametrize("target", [Status.ROUTING, Status.FAILED])
+async def test_after_a_cancel_request_the_end_of_an_attempt_cancels_the_order(
+    shared_pool: Pool, target: Status
+) -> None:
+    """Judged under the row's lock; the answer, the event and the attempt carry the actual end."""
+    async with shared_pool.connection() as connection:
+        order = await brought_to(connection, Status.SUBMITTED)
+        ended = move_of(order, target)
+        (requested,) = await door.move(connection, [note(order, EventType.CANCEL_REQUESTED, {})])
+        assert requested is not None
+        assert await door.move(connection, [ended]) == [None], "the version has changed: the worker reads it again"
+        (moved,) = await door.move(connection, [replace(ended, version=requested.version)])
+        assert moved is not None
+        stored = await read(connection, order.id)
+        events = await history(connection, order.id)
+        cursor = await connection.execute("SELECT attempt, outcome FROM attempts WHERE order_id = %s", (order.id,))
+        assert await cursor.fetchall() == [(1, ended.outcome)]
+    assert moved.status is stored.status is Status.CANCELLED
+    assert (stored.attempt, stored.error_code, stored.not_before, stored.venue) == (1, None, None, "raydium")
+    assert [(event.type, event.status, event.previous_status) for event in events[-2:]] == [
+        ("cancel_requested", "submitted", None),
+        ("status", "cancelled", "submitted"),
+    ]
+    assert events[-1] == ended.event(moved)
+    assert events[-1].data == {"errorCode": ended.outcome, "errorReason": ended.outcome_reason}
+
+
+async def test_after_a_cancel_request_a_swap_that_landed_well_is_confirmed(shared_pool: Pool) -> None:
+    """What is done is done."""
+    async with shared_pool.connection() as connection:
+        order = await brought_to(connection, Status.SUBMITTED)
+        await door.move(connection, [note(order, EventType.CANCEL_REQUESTED, {})])
+        order = await read(connection, order.id)
+        assert order.cancel_requested_at is not None
+        (moved,) = await door.move(connection, [move_of(order, Status.CONFIRMED)])
+    assert moved is not None
+    assert moved.status is Status.CONFIRMED
+
+
+@pytest.mark.parametrize("event_type", [EventType.CANCEL_REQUESTED, EventType.LANDED])
+async def test_a_note_leaves_the_order_where_it_is(shared_pool: Pool, event_type: Any) -> None:
+    """It takes a seq and a time; neither the state, nor its beginning, nor the attempt changes."""
+    async with shared_pool.connection() as connection:
+        order = await brought_to(connection, Status.SUBMITTED)
+        move = note(order, event_type, {"txHash": order.tx_hash})
+        (moved,) = await door.move(connection, [move])
+        assert moved is not None
+        stored = await read(connection, order.id)
+        assert (await history(connection, order.id))[-1] == move.event(moved)
+    when = {EventType.CANCEL_REQUESTED: "cancel_requested_at", EventType.LANDED: "landed_at"}[event_type]
+    assert stored == replace(order, version=order.version + 1, updated_at=moved.at, **{when: getattr(stored, when)})
+    assert getattr(stored, when) is not None
+
+
+def test_only_a_submitted_order_takes_notes_and_no_move_asks_for_its_cancellation() -> None:
+    """The database decides that, under the lock."""
+    with pytest.raises(ValueError, match="submitted"):
+        Move(new_id(), 1, Status.BUILDING, 1, Status.BUILDING, 1, note=EventType.LANDED)
+    with pytest.raises(ValueError, match="only by the database"):
+        Move(new_id(), 1, Status.SUBMITTED, 1, Status.CANCELLED, 1)
 
 
 async def test_a_delay_keeps_the_order_until_then_and_the_next_move_lifts_it(shared_pool: Pool) -> None:

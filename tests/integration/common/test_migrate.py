@@ -1,5 +1,6 @@
 """Migrations: many at once, after a killed one, and against a database that is ahead."""
 
+import hashlib
 import signal
 import socket
 import subprocess
@@ -113,6 +114,66 @@ def test_a_database_that_is_ahead_is_left_alone(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         applied = connection.execute("SELECT migration_id FROM _yoyo_migration ORDER BY 1").fetchall()
     assert [row[0] for row in applied] == sorted([*NAMES, "9999_later"])
+
+
+def test_amounts_and_minimum_outputs_of_the_version_before_are_kept_for_what_they_were(empty_database_url: str) -> None:
+    """One column held the user's minimum output or the first route's: the order's fingerprint tells which it was."""
+    first, second = (Path(migration.path).read_text() for migration in migrations()[:2])
+
+    def asked_for(operation: str, minimum: int | None) -> bytes:
+        return hashlib.sha256(f"{operation}|MARKET|SOL|USDC|1000|50|{minimum}|a wallet".encode()).digest()
+
+    rows = [
+        (asked_for("execute", None), 995, "confirmed"),
+        (asked_for("create", None), 995, "submitted"),
+        (asked_for("execute", 700), 700, "routing"),
+        (asked_for("create", 700), 700, "pending"),
+        (asked_for("execute", None), None, "queued"),
+    ]
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(first)
+        for number, (fingerprint, minimum, status) in enumerate(rows):
+            connection.execute(
+                "INSERT INTO orders (id, fingerprint, type, token_in, token_out, amount_in, slippage_bps, user_wallet,"
+                " version, traceparent, min_amount_out, status, queued_at, finished_at, tx_hash, amount_out)"
+                " VALUES (%s, %s, 'MARKET', 'SOL', 'USDC', 1000, 50, 'a wallet', 1, '', %s, %s, %s, %s, 'tx', 996)",
+                (
+                    uuid.UUID(int=number),
+                    fingerprint,
+                    minimum,
+                    status,
+                    None if status == "pending" else "now",
+                    "now" if status == "confirmed" else None,
+                ),
+            )
+        connection.execute(second)
+        kept = connection.execute(
+            "SELECT min_amount_out, effective_min_amount_out, slippage_bps, amount_in, amount_out"
+            " FROM orders ORDER BY id"
+        ).fetchall()
+    assert kept == [
+        (None, 995, 50, 1000, 996),
+        (None, 995, 50, 1000, 996),
+        (700, 700, 50, 1000, 996),
+        (700, None, None, 1000, 996),
+        (None, None, 50, 1000, 996),
+    ]
+
+
+def test_the_amounts_migration_has_services_of_the_version_before_connect_again(empty_database_url: str) -> None:
+    """Their prepared statements would fail on columns whose type has changed."""
+    first, second = (Path(migration.path).read_text() for migration in migrations()[:2])
+    with (
+        psycopg.connect(empty_database_url, application_name="worker", autocommit=True) as service,
+        psycopg.connect(empty_database_url, application_name="psql", autocommit=True) as somebody,
+        psycopg.connect(empty_database_url) as connection,
+    ):
+        connection.execute(first)
+        connection.execute(second)
+        connection.commit()
+        with pytest.raises(psycopg.OperationalError):
+            service.execute("SELECT 1")
+        assert somebody.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_migration_that_waits_for_a_lock_gives_up_instead_of_stopping_the_system() -> None:

@@ -58,7 +58,7 @@ async def queued(pool: Pool, count: int) -> list[Order]:
 async def moved_to_building(pool: Pool, count: int) -> list[Order]:
     orders = await queued(pool, count)
     async with pool.connection() as connection:
-        for target, extra in ((Status.ROUTING, {}), (Status.BUILDING, {"floor": 1})):
+        for target, extra in ((Status.ROUTING, {}), (Status.BUILDING, {"effective_min_amount_out": 1})):
             await door.move(connection, [from_order(order, target, **extra) for order in orders])
             orders = [await read(connection, order.id) for order in orders]
     return orders

@@ -26,6 +26,11 @@ async def connection(shared_pool: Pool) -> AsyncIterator[Connection]:
         ("amount_out", 0),
         ("amount_out", -1),
         ("min_amount_out", -1),
+        ("min_amount_out", 2**64),
+        ("amount_in", 2**64),
+        ("amount_out", 2**64),
+        ("effective_min_amount_out", 2**64),
+        ("effective_min_amount_out", 0),
         ("slippage_bps", -1),
         ("slippage_bps", 10_001),
         ("type", "LIMIT"),
@@ -135,16 +140,22 @@ async def test_a_signature_belongs_to_one_attempt(connection: Connection) -> Non
         await insert_attempt(connection, signature=signature)
 
 
-@pytest.mark.parametrize("missing", ["signature", "signed_transaction", "last_valid_block_height", "floor"])
+@pytest.mark.parametrize("missing", ["signature", "signed_transaction", "last_valid_block_height", "min_amount_out"])
 async def test_an_attempt_to_be_sent_has_all_that_sending_needs(connection: Connection, missing: str) -> None:
-    """Without an outcome it must be recoverable by anybody: id, bytes, when they die, and the floor."""
+    """Without an outcome it must be recoverable by anybody: id, bytes, when they die, and the minimum output."""
     with pytest.raises(errors.CheckViolation):
         await insert_attempt(connection, **{missing: None})
 
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("signature", "other"), ("signed_transaction", b"other"), ("last_valid_block_height", 9), ("floor", 9)],
+    [
+        ("signature", "other"),
+        ("signed_transaction", b"other"),
+        ("last_valid_block_height", 9),
+        ("min_amount_out", 9),
+        ("signer", "other"),
+    ],
 )
 async def test_what_an_attempt_sends_is_never_rewritten(connection: Connection, column: str, value: object) -> None:
     """What may have been sent stays known."""
@@ -199,14 +210,16 @@ async def insert_attempt(connection: Connection, **columns: Any) -> UUID:
         "signature": str(new_id()),
         "signed_transaction": b"signed",
         "last_valid_block_height": 1_000,
-        "floor": 1,
+        "min_amount_out": 1,
+        "signer": "wallet",
         "outcome": None,
         "ended_at": None,
     } | columns
     await connection.execute(
-        "INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, floor,"
-        " outcome, ended_at) VALUES (%(order_id)s, %(attempt)s, %(signature)s, %(signed_transaction)s,"
-        " %(last_valid_block_height)s, %(floor)s, %(outcome)s, %(ended_at)s)",
+        "INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height,"
+        " min_amount_out, signer, outcome, ended_at) VALUES (%(order_id)s, %(attempt)s, %(signature)s,"
+        " %(signed_transaction)s, %(last_valid_block_height)s, %(min_amount_out)s, %(signer)s, %(outcome)s,"
+        " %(ended_at)s)",
         row,
     )
     return row["order_id"]

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from psycopg import sql
 from redis.asyncio import Redis
+from solders.keypair import Keypair
 
 from devstack.ports import free_port
 from engine_common import live
@@ -22,6 +23,18 @@ from support.services import WALLET_KEY, MockDex, Worker
 from support.waiting import eventually
 
 StartWorker = Callable[..., Awaitable[Worker]]
+
+# Refuses the first transitions to a status; a sequence remembers them, since what fails does not take it back.
+_REFUSE_THE_FIRST = """
+CREATE SEQUENCE refusals;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('refusals') <= 4 THEN RAISE EXCEPTION 'refused by a trigger'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON orders FOR EACH ROW
+    WHEN (NEW.status = '{status}' AND OLD.status <> '{status}') EXECUTE FUNCTION refuse();
+"""
 
 
 async def test_an_announced_order_is_executed_to_confirmed(
@@ -43,7 +56,7 @@ async def test_an_announced_order_is_executed_to_confirmed(
     (landing,) = await dex.landings(order_id)
     assert (landing["signature"], landing["error"]) == (order.tx_hash, None)
     assert int(landing["amountOut"]) == order.amount_out
-    assert order.min_amount_out == int(landing["minimumOut"])
+    assert order.effective_min_amount_out == int(landing["minimumOut"])
     assert orjson.loads(order.routing or "")["chosen"] == landing["venue"] == order.venue
     assert await worker.stop() == 0
     assert "Traceback" not in worker.log
@@ -71,6 +84,73 @@ async def test_a_swap_that_keeps_failing_is_tried_three_times_and_says_why(
             await connection.execute("SELECT outcome, count(DISTINCT signature) FROM attempts GROUP BY 1")
         ).fetchall()
     assert rows == [("swap_failed", 15)]
+
+
+async def test_a_rotated_wallet_key_strands_no_submitted_order(
+    start_worker: StartWorker, dex: MockDex, pool: Pool
+) -> None:
+    """The old worker signed and stopped; the one with the new key reads what the old wallet received."""
+    await dex.set(execution_delay_ms=2_000)
+    worker = await start_worker(ENGINE_DRAIN_S="0")
+    ids = await place(pool, 20)
+
+    async def submitted() -> bool:
+        return {order.status for order in await read_all(pool, ids)} == {Status.SUBMITTED}
+
+    await eventually(submitted)
+    assert await worker.stop() == 0
+    await start_worker(ENGINE_WALLET_KEY=str(Keypair()))
+    orders = await all_finished(pool, ids)
+    assert {(order.status, order.attempt) for order in orders} == {(Status.CONFIRMED, 1)}
+    async with pool.connection() as connection:
+        rows = await (await connection.execute("SELECT DISTINCT signer FROM attempts")).fetchall()
+    assert rows == [(str(Keypair.from_base58_string(WALLET_KEY).pubkey()),)]
+
+
+@pytest.mark.parametrize("status", ["routing", "building", "submitted", "confirmed"])
+async def test_transitions_that_postgresql_refuses_wedge_no_order(
+    start_worker: StartWorker, dex: MockDex, pool: Pool, status: str
+) -> None:
+    """Whichever it is: the order goes on, by another attempt where one had begun, and swaps once."""
+    async with pool.connection() as connection:
+        await connection.execute(_REFUSE_THE_FIRST.format(status=status))
+    await start_worker()
+    ids = await place(pool, 3)
+    orders = await all_finished(pool, ids)
+    assert {order.status for order in orders} == {Status.CONFIRMED}
+    assert Counter(row["orderId"] for row in await dex.landings(*ids)) == Counter(map(str, ids))
+    async with pool.connection() as connection:
+        assert ((await (await connection.execute("SELECT last_value FROM refusals")).fetchone()) or (0,))[0] > 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason"),
+    [
+        (
+            {"amount_in": 1, "token_in": "BONK"},
+            "amount_too_small",
+            "no venue pays any USDC for 0.00001 BONK: sell a larger amount",
+        ),
+        (
+            {"amount_in": 2**63},
+            "no_liquidity",
+            "no venue has enough USDC to pay for 9223372036.854775808 SOL: sell a smaller amount",
+        ),
+        (
+            {"amount_in": 2**64 - 1},
+            "no_liquidity",
+            "no venue has enough USDC to pay for 18446744073.709551615 SOL: sell a smaller amount",
+        ),
+    ],
+)
+async def test_what_no_venue_can_fill_fails_at_once_and_says_why(
+    start_worker: StartWorker, pool: Pool, changes: dict[str, object], code: str, reason: str
+) -> None:
+    """Dust and amounts beyond the depth: no second attempt would be answered otherwise."""
+    await start_worker()
+    (order,) = await all_finished(pool, await place(pool, **changes))
+    assert (order.status, order.error_code, order.attempt) == (Status.FAILED, code, 1)
+    assert order.error_reason == reason
 
 
 async def test_what_no_message_announced_is_executed_by_the_sweep(start_worker: StartWorker, pool: Pool) -> None:

@@ -55,13 +55,31 @@ def test_any_value_of_a_field_is_read_or_named(value: Any, field: str) -> None:
     if isinstance(outcome, Refusal):
         assert {error.field for error in outcome.errors} == {field}
     else:
-        assert 0 < outcome.amount_in < 2**63
-        assert 0 <= outcome.slippage_bps <= 10_000
-        assert outcome.min_amount_out is None or 0 < outcome.min_amount_out < 2**63
+        assert 0 < outcome.amount_in < 2**64
+        assert outcome.slippage_bps is None or 0 <= outcome.slippage_bps <= 10_000
+        assert outcome.min_amount_out is None or 0 < outcome.min_amount_out < 2**64
 
 
-@given(st.integers(min_value=1, max_value=2**63 - 1))
-def test_every_amount_that_the_column_holds_is_read_exactly(base_units: int) -> None:
+@pytest.mark.parametrize(
+    ("given_terms", "slippage_bps", "minimum"),
+    [
+        ({}, 50, None),
+        ({"slippageBps": None, "minAmountOut": None}, 50, None),
+        ({"slippageBps": 0}, 0, None),
+        ({"minAmountOut": "1"}, None, 1_000_000),
+        ({"slippageBps": 70, "minAmountOut": "1"}, 70, 1_000_000),
+    ],
+)
+def test_the_default_slippage_holds_only_where_the_user_limits_nothing(
+    given_terms: dict[str, Any], slippage_bps: int | None, minimum: int | None
+) -> None:
+    """Who names a minimum output alone has not asked for 50 bps."""
+    terms = read_terms(BODY | given_terms)
+    assert (terms.slippage_bps, terms.min_amount_out) == (slippage_bps, minimum)
+
+
+@given(st.integers(min_value=1, max_value=2**64 - 1))
+def test_every_amount_of_the_chain_is_read_exactly(base_units: int) -> None:
     """As a number and as text, with nine decimals."""
     amount = Decimal(base_units).scaleb(-9)
     assert read_terms(BODY | {"amountIn": amount}).amount_in == base_units

@@ -11,7 +11,7 @@ from engine_worker.ports import Quote, QuoteRequest
 from support.simulation import FakeVenue, World, quote
 from support.virtual_time import VirtualClock, in_virtual_time
 
-REQUEST = QuoteRequest(TOKENS["SOL"], TOKENS["USDC"], 1_000, 50)
+REQUEST = QuoteRequest(TOKENS["SOL"], TOKENS["USDC"], 1_000)
 DEAD = Unreachable("answered nothing within 2 s")
 
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from devstack.ports import free_port
-from engine_common.errors import NoLiquidity, Unreachable
+from engine_common.errors import AmountTooSmall, NoLiquidity, UnknownPair, Unreachable
 from engine_common.tokens import TOKENS
 from engine_worker.dex.http_client import HttpClient
 from engine_worker.dex.http_venue import HttpVenue
@@ -17,7 +17,7 @@ from engine_worker.dex.raydium import Raydium
 from engine_worker.ports import Quote, QuoteRequest
 from support.web import Said, answering_server
 
-REQUEST = QuoteRequest(TOKENS["SOL"], TOKENS["USDC"], 1_500_000_000, 50)
+REQUEST = QuoteRequest(TOKENS["SOL"], TOKENS["USDC"], 1_500_000_000)
 OFFER = {
     "inputMint": TOKENS["SOL"].mint,
     "outputMint": TOKENS["USDC"].mint,
@@ -47,18 +47,18 @@ async def venue(server: Said) -> AsyncIterator[HttpVenue]:
 async def test_an_offer_is_read_as_it_was_meant(venue: HttpVenue, server: Said) -> None:
     """Amounts are decimal strings of base units; the fee is in the input token."""
     server.body = orjson.dumps(OFFER)
-    assert await venue.quote(REQUEST) == Quote("raydium", "8sLb", 222_913_001, 221_798_437, 1_500_000, "0.004")
+    assert await venue.quote(REQUEST) == Quote("raydium", "8sLb", 222_913_001, 1_500_000, "0.004")
     ((path, _),) = server.requests
     assert path == (
-        f"/venues/raydium/quote?inputMint={TOKENS['SOL'].mint}&outputMint={TOKENS['USDC'].mint}"
-        "&amount=1500000000&slippageBps=50"
+        f"/venues/raydium/quote?inputMint={TOKENS['SOL'].mint}&outputMint={TOKENS['USDC'].mint}&amount=1500000000"
     )
 
 
 @pytest.mark.parametrize(
     ("status", "code", "error"),
     [
-        (404, "unknown_pair", NoLiquidity),
+        (404, "unknown_pair", UnknownPair),
+        (422, "amount_too_small", AmountTooSmall),
         (422, "insufficient_liquidity", NoLiquidity),
         (429, "rate_limited", Unreachable),
         (500, "internal_error", Unreachable),
@@ -92,8 +92,8 @@ async def test_an_answer_that_is_none_is_no_verdict_on_the_order(
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"outAmount": "many"}, {"otherAmountThreshold": None}, {"feeAmount": "-"}, {"pool": None}, {"pool": 5}),
-        *({"otherAmountThreshold": str(2**64)}, {"otherAmountThreshold": "-1"}, {"feeAmount": "-1"}),
+        *({"outAmount": "many"}, {"outAmount": "-1"}, {"outAmount": str(2**64)}, {"feeAmount": "-"}),
+        *({"feeAmount": "-1"}, {"pool": None}, {"pool": 5}),
     ],
 )
 async def test_an_offer_that_no_order_can_keep_is_none(venue: HttpVenue, server: Said, wrong: dict[str, Any]) -> None:
@@ -103,12 +103,26 @@ async def test_an_offer_that_no_order_can_keep_is_none(venue: HttpVenue, server:
         await venue.quote(REQUEST)
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", str(2**63)])
-async def test_an_output_that_is_no_amount_is_no_liquidity(venue: HttpVenue, server: Said, amount: str) -> None:
-    """Nothing, or more than the column holds."""
-    server.body = orjson.dumps(OFFER | {"outAmount": amount})
-    with pytest.raises(NoLiquidity):
+async def test_an_offer_of_nothing_says_that_the_amount_is_too_small(venue: HttpVenue, server: Said) -> None:
+    """A larger amount would be paid for."""
+    server.body = orjson.dumps(OFFER | {"outAmount": "0"})
+    with pytest.raises(AmountTooSmall):
         await venue.quote(REQUEST)
+
+
+async def test_the_largest_amount_of_the_chain_is_an_offer(venue: HttpVenue, server: Said) -> None:
+    """Solana's amounts are unsigned 64-bit integers."""
+    server.body = orjson.dumps(OFFER | {"outAmount": str(2**64 - 1)})
+    assert (await venue.quote(REQUEST)).amount_out == 2**64 - 1
+
+
+@pytest.mark.parametrize("threshold", ["1", "0", str(2**64), None, "many"])
+async def test_what_a_venue_calls_its_threshold_is_not_read(
+    venue: HttpVenue, server: Said, threshold: str | None
+) -> None:
+    """The engine computes the minimum output: the venue must not decide how much its user may lose."""
+    server.body = orjson.dumps(OFFER | {"otherAmountThreshold": threshold})
+    assert (await venue.quote(REQUEST)).amount_out == 222_913_001
 
 
 async def test_a_venue_that_is_not_there_is_unreachable() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from engine_common.errors import NoLiquidity, Unreachable
+from engine_common.errors import AmountTooSmall, NoLiquidity, UnknownPair, Unreachable
 from engine_common.transitions import Status
 from engine_worker.execution import RetryPolicy
 from support.orders import stored_order
@@ -84,7 +84,6 @@ async def test_any_other_landed_error_is_final_at_the_first_attempt() -> None:
 @pytest.mark.parametrize(
     ("order", "answers", "code"),
     [
-        ({}, (DRY,), "no_liquidity"),
         ({"min_amount_out": 2_000}, (quote(amount_out=1_999),), "slippage_exceeded"),
         ({}, (RuntimeError("a bug"),), "unexpected_error"),
     ],
@@ -93,7 +92,7 @@ async def test_any_other_landed_error_is_final_at_the_first_attempt() -> None:
 async def test_a_verdict_of_the_venues_spends_an_attempt(
     order: dict[str, int], answers: tuple[object], code: str
 ) -> None:
-    """A quote below the floor, the first included, and a bug of ours before anything was sent, too."""
+    """A quote below the minimum output, the first included, and a bug of ours before anything was sent, too."""
     now = VirtualClock().now()
     world = World(stored_order(state_since=now, updated_at=now, **order), venues=venues(*answers))
     await world.execution.run()
@@ -103,9 +102,9 @@ async def test_a_verdict_of_the_venues_spends_an_attempt(
 
 
 @in_virtual_time
-async def test_the_first_attempts_floor_holds_for_the_second() -> None:
-    """A worse market is slippage, not a new floor."""
-    answers = [quote(amount_out=1_000, minimum_out=990), quote(amount_out=980, minimum_out=970), quote(amount_out=991)]
+async def test_the_first_attempts_minimum_output_holds_for_the_second() -> None:
+    """A worse market is slippage, not a new minimum."""
+    answers = [quote(amount_out=1_000), quote(amount_out=980), quote(amount_out=996)]
     world = World(venues=[FakeVenue("raydium", answers), FakeVenue("meteora", [DRY])])
     world.lands_with = [TRANSIENT, None]
     await world.execution.run()
@@ -114,7 +113,7 @@ async def test_the_first_attempts_floor_holds_for_the_second() -> None:
         "swap_failed",
         "slippage_exceeded",
     ]
-    assert world.store.stored.min_amount_out == 990
+    assert (world.store.stored.min_amount_out, world.store.stored.effective_min_amount_out) == (None, 995)
     assert world.store.stored.status is Status.CONFIRMED
 
 
@@ -203,12 +202,35 @@ async def test_a_recovered_order_keeps_the_patience_that_is_left() -> None:
     assert 5 <= VirtualClock().monotonic() <= 8
 
 
+@pytest.mark.parametrize("reason", [DRY, UnknownPair("no pool"), AmountTooSmall("dust")])
+@in_virtual_time
+async def test_what_no_venue_can_fill_fails_at_once(reason: NoLiquidity) -> None:
+    """Whatever attempts are left: the market would have to change, and a MARKET order does not wait for that."""
+    world = World(venues=venues(reason))
+    await world.execution.run()
+    assert world.store.path == ["routing", "failed"]
+    assert (world.store.moves[-1].error_code, world.store.stored.attempt) == (reason.code, 1)
+    assert [venue.asked for venue in world.venues] == [1, 1]
+
+
+@in_virtual_time
+async def test_a_landed_swap_whose_amount_no_node_shows_says_so_once_and_is_confirmed_when_one_does() -> None:
+    """The order waits in the open: `landedAt` and an event tell its owner that the swap is done."""
+    world = World()
+    world.chain.received_amount_failures = [Unreachable("the node does not know the transaction yet")] * 30
+    await world.execution.run()
+    assert world.store.path == ["routing", "building", "submitted", "confirmed"]
+    assert [event.type for event in world.events] == ["status", "status", "status", "landed", "status"]
+    assert world.store.stored.landed_at is not None
+    assert [event.seq for event in world.events] == [2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("failure", [Unreachable("no answer"), KeyError("meta")])
 @in_virtual_time
 async def test_in_submitted_neither_silence_nor_a_bug_is_ever_an_error(failure: Exception) -> None:
     """The swap landed and what it paid cannot be read for a minute: then it is confirmed."""
     world = World()
-    world.chain.paid_out_failures = [failure] * 35
+    world.chain.received_amount_failures = [failure] * 40
     await world.execution.run()
     assert world.store.path == ["routing", "building", "submitted", "confirmed"]
     assert VirtualClock().monotonic() > 60
@@ -217,7 +239,7 @@ async def test_in_submitted_neither_silence_nor_a_bug_is_ever_an_error(failure: 
 @in_virtual_time
 async def test_a_waiting_retry_begins_no_earlier_than_its_backoff_says() -> None:
     """The same delay is kept in the row and waited for in memory."""
-    world = World(venues=venues(DRY, quote()), base_ms=10_000)
+    world = World(venues=venues(RuntimeError("a bug"), quote()), base_ms=10_000)
     await world.execution.run()
     assert world.store.moves[1].delay_ms == 10_000
     assert VirtualClock().monotonic() >= 10
@@ -226,7 +248,7 @@ async def test_a_waiting_retry_begins_no_earlier_than_its_backoff_says() -> None
 @in_virtual_time
 async def test_a_retry_whose_reply_was_lost_keeps_its_backoff() -> None:
     """It is committed with `not_before`; whoever reads that has to wait for it as well."""
-    world = World(venues=venues(DRY, quote()), base_ms=10_000)
+    world = World(venues=venues(RuntimeError("a bug"), quote()), base_ms=10_000)
     world.store.before_move = lambda move: world.store.lose_replies.append(move.target) if move.delay_ms else None
     await world.execution.run()
     assert world.store.path == ["routing", "routing", "building", "submitted", "confirmed"]

@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_common.errors import NoLiquidity, SlippageExceeded, Unreachable
+from engine_common.errors import AmountTooSmall, NoLiquidity, SlippageExceeded, UnknownPair, Unreachable
 from engine_worker.ports import Quote
 from engine_worker.routing import Answer, choose
 from support.orders import stored_order
 from support.simulation import quote
 
 DRY = NoLiquidity("the pool is too small")
+UNKNOWN = UnknownPair("there is no pool for this pair")
+DUST = AmountTooSmall("the amount is too small to be paid for")
 SILENT = Unreachable("no answer (TimeoutError)")
 BUG = RuntimeError("raydium refused the quote request")
 
@@ -43,10 +45,10 @@ def test_the_better_output_wins_and_a_failed_venue_takes_no_part(
     assert (route.quote.venue, route.document["chosen"], route.document["reason"]) == (chosen, chosen, reason)
 
 
-@given(outputs=st.lists(st.integers(1, 2**63 - 1), min_size=1, max_size=5))
+@given(outputs=st.lists(st.integers(1, 2**64 - 1), min_size=1, max_size=5))
 def test_no_venue_offers_more_than_the_chosen_one(outputs: list[int]) -> None:
     """With any number of venues."""
-    given_answers = [answer(f"venue {i}", quote(f"venue {i}", output, 1)) for i, output in enumerate(outputs)]
+    given_answers = [answer(f"venue {i}", quote(f"venue {i}", output)) for i, output in enumerate(outputs)]
     route = choose(stored_order(), given_answers)
     assert route.quote.amount_out == max(outputs)
     assert route.quote.venue == f"venue {outputs.index(max(outputs))}"
@@ -61,6 +63,7 @@ def test_no_venue_offers_more_than_the_chosen_one(outputs: list[int]) -> None:
         (DRY, SILENT, Unreachable),
         (BUG, SILENT, Unreachable),
         (BUG, DRY, RuntimeError),
+        (SILENT, UNKNOWN, Unreachable),
     ],
 )
 def test_without_any_quote_what_may_yet_answer_is_waited_for(
@@ -69,29 +72,77 @@ def test_without_any_quote_what_may_yet_answer_is_waited_for(
     """An order is only without liquidity when every venue said so; silence is undecided."""
     with pytest.raises(error) as raised:
         choose(stored_order(), answers(raydium, meteora))
-    assert error is RuntimeError or all(venue in str(raised.value) for venue in ("raydium", "meteora"))
+    assert error is not Unreachable or all(venue in str(raised.value) for venue in ("raydium", "meteora"))
 
 
-def test_the_first_routes_minimum_is_the_floor_where_the_user_gave_none() -> None:
-    """It is kept on the order and holds for every attempt."""
-    assert choose(stored_order(), answers(quote("raydium", 1_000, 995), DRY)).floor == 995
+@pytest.mark.parametrize(
+    ("raydium", "meteora", "code", "text"),
+    [
+        (UNKNOWN, UNKNOWN, "unknown_pair", "no venue has a pool for SOL and USDC: choose another pair"),
+        (DUST, DUST, "amount_too_small", "no venue pays any USDC for 1.5 SOL: sell a larger amount"),
+        (DUST, UNKNOWN, "amount_too_small", "no venue pays any USDC for 1.5 SOL: sell a larger amount"),
+        (DRY, DRY, "no_liquidity", "no venue has enough USDC to pay for 1.5 SOL: sell a smaller amount"),
+        (UNKNOWN, DRY, "no_liquidity", "no venue has enough USDC to pay for 1.5 SOL: sell a smaller amount"),
+        (DUST, DRY, "no_liquidity", "no venue has enough USDC to pay for 1.5 SOL: sell a smaller amount"),
+    ],
+)
+def test_an_order_that_no_venue_can_fill_says_why_and_what_to_change(
+    raydium: Exception, meteora: Exception, code: str, text: str
+) -> None:
+    """Three different reasons, each final: asking again would only be answered the same."""
+    with pytest.raises(NoLiquidity) as raised:
+        choose(stored_order(), answers(raydium, meteora))
+    assert (raised.value.code, raised.value.reason, raised.value.retryable) == (code, text, False)
 
 
-def test_a_floor_is_never_nothing() -> None:
-    """With 100 % of slippage a venue's minimum is 0; a swap that pays nothing must fail on the chain all the same."""
-    assert choose(stored_order(slippage_bps=10_000), answers(quote("raydium", 1_000, 0), DRY)).floor == 1
+@pytest.mark.parametrize(
+    ("slippage_bps", "minimum", "effective"),
+    [
+        (50, None, 99_500),
+        (None, None, 99_500),
+        (0, None, 100_000),
+        (10_000, None, 1),
+        (None, 1, 1),
+        (None, 99_999, 99_999),
+        (50, 1, 99_500),
+        (50, 99_499, 99_500),
+        (50, 99_501, 99_501),
+        (10_000, 7, 7),
+        (1, None, 99_990),
+    ],
+)
+def test_the_engine_computes_the_minimum_output_and_the_stricter_limit_holds(
+    slippage_bps: int | None, minimum: int | None, effective: int
+) -> None:
+    """Of the user's minimum and the slippage; with neither 50 bps, and never nothing, whatever is allowed."""
+    order = stored_order(slippage_bps=slippage_bps, min_amount_out=minimum)
+    route = choose(order, answers(quote("raydium", 100_000), DRY))
+    assert route.effective_min_amount_out == effective
 
 
-def test_the_users_floor_holds_instead_of_the_routes() -> None:
-    """Higher or lower than the venue's own minimum."""
-    for floor in (1, 999, 1_000):
-        assert choose(stored_order(min_amount_out=floor), answers(quote("raydium", 1_000, 995), DRY)).floor == floor
+@given(output=st.integers(1, 2**64 - 1), slippage_bps=st.integers(0, 10_000))
+def test_the_slippage_limit_is_rounded_in_the_users_favour(output: int, slippage_bps: int) -> None:
+    """ceil(out * (10000 - bps) / 10000), in whole numbers, for every amount that the chain knows."""
+    order = stored_order(slippage_bps=slippage_bps)
+    minimum = choose(order, answers(quote("raydium", output), DRY)).effective_min_amount_out
+    assert minimum * 10_000 >= output * (10_000 - slippage_bps)
+    assert (minimum - 1) * 10_000 < output * (10_000 - slippage_bps) or minimum == 1
 
 
-def test_a_best_quote_below_the_floor_is_slippage() -> None:
-    """In display units, for people: which venue, how much, and the floor."""
+def test_the_first_routes_minimum_output_holds_for_every_later_one() -> None:
+    """A better market does not raise it, and a worse one does not lower it."""
+    order = stored_order(effective_min_amount_out=995)
+    for output in (995, 1_000, 5_000):
+        assert choose(order, answers(quote("raydium", output), DRY)).effective_min_amount_out == 995
+    with pytest.raises(SlippageExceeded):
+        choose(order, answers(quote("raydium", 994), DRY))
+
+
+def test_a_best_quote_below_the_minimum_output_is_slippage() -> None:
+    """In display units, for people: which venue, how much, and the minimum."""
     order = stored_order(min_amount_out=1_001)
-    with pytest.raises(SlippageExceeded, match=r"0\.001 USDC at raydium, is below the order's floor of 0\.001001"):
+    below = r"0\.001 USDC at raydium, is below the order's minimum output of 0\.001001"
+    with pytest.raises(SlippageExceeded, match=below):
         choose(order, answers(quote("raydium", 1_000), quote("meteora", 999)))
 
 

@@ -33,7 +33,7 @@ class Rpc:
 
 
 def chain(rpc: Rpc) -> SolanaChain:
-    return SolanaChain(rpc, OWNER, VirtualClock())
+    return SolanaChain(rpc, VirtualClock())
 
 
 def blockhash(name: str, height: int = 1) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def transaction(*balances: tuple[str, str, int, int]) -> dict[str, Any]:
 async def test_what_a_swap_paid_is_the_change_of_the_owners_balance_of_the_mint() -> None:
     """Not of another owner, and not of another mint."""
     landed = transaction((OWNER, MINT, 100, 1_095), (OWNER, "other", 9, 1), ("pool", MINT, 5_000, 4_005))
-    assert await chain(Rpc(landed)).paid_out("signature", MINT) == 995
+    assert await chain(Rpc(landed)).received_amount("signature", MINT, OWNER) == 995
 
 
 @in_virtual_time
@@ -156,7 +156,7 @@ async def test_a_first_swap_into_a_mint_has_no_balance_before() -> None:
     """Solana leaves out an account that did not exist."""
     landed = transaction((OWNER, MINT, 0, 995))
     landed["meta"]["preTokenBalances"] = []
-    assert await chain(Rpc(landed)).paid_out("signature", MINT) == 995
+    assert await chain(Rpc(landed)).received_amount("signature", MINT, OWNER) == 995
 
 
 @pytest.mark.parametrize("answer", [None, RpcRefusal(-32_004, "not yet", None), Unreachable("no answer")])
@@ -164,7 +164,7 @@ async def test_a_first_swap_into_a_mint_has_no_balance_before() -> None:
 async def test_a_transaction_that_the_node_does_not_show_yet_is_asked_for_again(answer: Any) -> None:
     """Nothing is confirmed on a guess of what it paid."""
     with pytest.raises(Unreachable):
-        await chain(Rpc(answer)).paid_out("signature", MINT)
+        await chain(Rpc(answer)).received_amount("signature", MINT, OWNER)
 
 
 @pytest.mark.parametrize("answer", [None, 5, {}, {"value": None}, {"context": {}}, {"value": [{"slot": 1}]}])
@@ -179,4 +179,4 @@ async def test_an_answer_of_another_form_is_no_answer(answer: Any) -> None:
     with pytest.raises(Unreachable):
         await asked.statuses(["a"], search_history=False)
     with pytest.raises(Unreachable):
-        await asked.paid_out("a", "mint")
+        await asked.received_amount("a", "mint", OWNER)

@@ -23,7 +23,7 @@ SIGNER = WalletSigner(WALLET, PROGRAMS)
 
 
 def routed(**changes: object) -> Order:
-    return stored_order(**({"venue": "raydium", "pool": POOL, "min_amount_out": 221_798_437} | changes))
+    return stored_order(**({"venue": "raydium", "pool": POOL, "effective_min_amount_out": 221_798_437} | changes))
 
 
 def test_the_instruction_is_laid_out_as_the_contract_says() -> None:
@@ -77,7 +77,7 @@ def test_the_signature_is_the_attempts_id_and_verifies() -> None:
 )
 def test_any_order_can_be_signed_and_read_back(amount_in: int, floor: int, attempt: int, order_id: UUID) -> None:
     """The whole range of the columns fits the layout."""
-    order = routed(amount_in=amount_in, min_amount_out=floor, attempt=attempt, id=order_id)
+    order = routed(amount_in=amount_in, effective_min_amount_out=floor, attempt=attempt, id=order_id)
     data = bytes(
         VersionedTransaction.from_bytes(SIGNER.sign(order, BLOCKHASH).transaction).message.instructions[0].data
     )
@@ -95,7 +95,7 @@ def test_no_two_attempts_have_equal_bytes_and_one_attempt_always_has_the_same() 
     assert len(others | {first.signature}) == 39
 
 
-@pytest.mark.parametrize("missing", ["venue", "pool", "min_amount_out"])
+@pytest.mark.parametrize("missing", ["venue", "pool", "effective_min_amount_out"])
 def test_an_order_without_a_route_is_never_signed(missing: str) -> None:
     """There is no swap without a floor."""
     with pytest.raises(ValueError, match="has no route"):

@@ -3,8 +3,10 @@
 EngineError
 ├── Unreachable          no answer from a venue or the chain: wait, nothing is decided
 ├── Verdict              an attempt has ended
-│   ├── NoLiquidity          no venue can fill the order (retryable)
-│   ├── SlippageExceeded     the best output is below the floor, quoted or landed (retryable)
+│   ├── NoLiquidity          the amount is beyond the depth of every venue (final)
+│   │   ├── UnknownPair          no venue trades the pair (final)
+│   │   └── AmountTooSmall       every venue would pay nothing for the amount (final)
+│   ├── SlippageExceeded     the best output is below the minimum output, quoted or landed (retryable)
 │   ├── SwapFailed           the swap landed with the venue's transient error (retryable)
 │   ├── TransactionExpired   it provably never lands (retryable)
 │   ├── UnexpectedError      a bug of ours before anything was sent (retryable)
@@ -47,14 +49,26 @@ class Verdict(EngineError):
 
 
 class NoLiquidity(Verdict):
-    """No venue has a pool deep enough for the order."""
+    """No venue has a pool that is deep enough for the order."""
 
     code = "no_liquidity"
-    retryable = True
+    retryable = False
+
+
+class UnknownPair(NoLiquidity):
+    """No venue has a pool for the pair of tokens."""
+
+    code = "unknown_pair"
+
+
+class AmountTooSmall(NoLiquidity):
+    """The amount is so small that no venue would pay a base unit for it."""
+
+    code = "amount_too_small"
 
 
 class SlippageExceeded(Verdict):
-    """The output would be, or on the chain was, below the order's floor."""
+    """The output would be, or on the chain was, below the order's minimum output."""
 
     code = "slippage_exceeded"
     retryable = True
@@ -93,6 +107,17 @@ class DexUnavailable(Verdict):
 
     code = "dex_unavailable"
     retryable = False
+
+
+def verdicts() -> list[type[Verdict]]:
+    """Return every kind of verdict, each with a code of its own."""
+    found: list[type[Verdict]] = []
+    waiting = Verdict.__subclasses__()
+    while waiting:
+        kind = waiting.pop(0)
+        found.append(kind)
+        waiting += kind.__subclasses__()
+    return found
 
 
 class StoreError(EngineError):

@@ -24,7 +24,11 @@ class OrderType(StrEnum):
 
 @dataclass(slots=True)
 class Order:
-    """One row of `orders`: amounts in base units, `routing` the public document as JSON text."""
+    """One row of `orders`: amounts in base units, `routing` the public document as JSON text.
+
+    `min_amount_out` and `slippage_bps` are the user's own; `effective_min_amount_out` is the minimum output in force,
+    computed from the first route and kept for every attempt.
+    """
 
     id: UUID
     account: str
@@ -32,8 +36,9 @@ class Order:
     token_in: str
     token_out: str
     amount_in: int
-    slippage_bps: int
+    slippage_bps: int | None
     min_amount_out: int | None
+    effective_min_amount_out: int | None
     user_wallet: str
     status: Status
     version: int
@@ -49,6 +54,8 @@ class Order:
     lease_epoch: int
     not_before: datetime | None
     state_since: datetime
+    cancel_requested_at: datetime | None
+    landed_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -83,7 +90,7 @@ class NewOrder:
     token_in: str
     token_out: str
     amount_in: int
-    slippage_bps: int
+    slippage_bps: int | None
     min_amount_out: int | None
     user_wallet: str
     status: Status
@@ -96,6 +103,8 @@ class EventType(StrEnum):
     STATUS = "status"
     RETRYING = "retrying"
     RECOVERED = "recovered"
+    CANCEL_REQUESTED = "cancel_requested"
+    LANDED = "landed"
 
 
 @dataclass(frozen=True, slots=True)

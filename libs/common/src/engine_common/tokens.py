@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
-# Amounts are kept in a signed 64-bit column; the chain's own unit is an unsigned 64-bit integer.
-MAX_BASE_UNITS = 2**63 - 1
+# Solana's amounts are unsigned 64-bit integers.
+MAX_BASE_UNITS = 2**64 - 1
 
 _WIDE = Context(prec=80)
 _PRICE = Context(prec=12, rounding=ROUND_HALF_EVEN)

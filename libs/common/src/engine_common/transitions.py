@@ -22,7 +22,8 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.ROUTING, Status.CANCELLED}),
     Status.ROUTING: frozenset({Status.BUILDING, Status.ROUTING, Status.FAILED, Status.CANCELLED}),
     Status.BUILDING: frozenset({Status.SUBMITTED, Status.ROUTING, Status.FAILED, Status.CANCELLED}),
-    Status.SUBMITTED: frozenset({Status.CONFIRMED, Status.ROUTING, Status.FAILED}),
+    # Cancelled only in place of a retry or a failure: the chain has ended the attempt, and its owner asked to stop.
+    Status.SUBMITTED: frozenset({Status.CONFIRMED, Status.ROUTING, Status.FAILED, Status.CANCELLED}),
     Status.CONFIRMED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),

@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from devstack.faults import DatabaseUnreadable
 from devstack.ledger import Ledger
+from engine_common.store.pool import AMOUNTS_AS_INT
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -25,7 +26,9 @@ async def opened(
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as connection,
+            await AsyncConnection.connect(
+                database_url, autocommit=True, connect_timeout=5, context=AMOUNTS_AS_INT
+            ) as connection,
         ):
             yield connection, Ledger(session, dex_url)
     except psycopg.OperationalError as error:

@@ -7,17 +7,17 @@ from uuid import UUID
 from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.order_book import OrderBook
-from engine_api.problems import ALREADY_FINISHED, ALREADY_SUBMITTED, CONTENDED, OUTCOME_UNKNOWN, Refusal
+from engine_api.problems import ALREADY_FINISHED, CONTENDED, OUTCOME_UNKNOWN, Refusal
 from engine_common.errors import OutcomeUnknown
 from engine_common.live import Publisher
-from engine_common.orders import Order
+from engine_common.orders import EventType, Order
 from engine_common.store import door
 from engine_common.store.door import Move, Moved
 from engine_common.store.group_commit import GroupCommit
 from engine_common.store.pool import TROUBLE
 from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
-from engine_common.transitions import TRANSITIONS, Status
+from engine_common.transitions import Status
 
 _TRIES = 5
 
@@ -54,6 +54,7 @@ class Commands:
         """Cancel the account's order unless that was done already, and return it. Raises Refusal.
 
         Whichever of this and the worker's `submitted` commits first wins: what may have been sent cannot be cancelled.
+        Of a submitted order the request is kept: the chain decides the attempt, and no further one begins.
         """
         return await self._carry_out(account, order_id, _cancel)
 
@@ -92,6 +93,8 @@ class Commands:
         if move.target is Status.QUEUED:
             self._enqueuer.enqueue(order.id, tracing.current() or TraceContext.new())
         self._publisher.publish(move.event(moved), order.account, order.user_wallet)
+        if move.note is not None:
+            return replace(order, version=moved.version, cancel_requested_at=moved.at, updated_at=moved.at)
         return replace(order, status=move.target, version=moved.version, state_since=moved.at, updated_at=moved.at)
 
 
@@ -106,10 +109,8 @@ def _cancel(order: Order) -> Move | None:
         return None
     if order.terminal:
         raise _already_finished(order)
-    if Status.CANCELLED not in TRANSITIONS[order.status]:
-        raise Refusal(
-            ALREADY_SUBMITTED, f"order {order.id} was submitted to the chain already, which decides what becomes of it"
-        )
+    if order.status is Status.SUBMITTED:
+        return None if order.cancel_requested_at is not None else door.note(order, EventType.CANCEL_REQUESTED, {})
     # Only what a worker has begun is an attempt that ends here.
     begun = order.status not in (Status.PENDING, Status.QUEUED)
     return door.from_order(order, Status.CANCELLED, outcome="cancelled" if begun else None)

@@ -1,5 +1,6 @@
 """The order object of the public interface."""
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ from starlette.responses import Response
 
 from engine_common import tokens
 from engine_common.orders import Order, timestamp
+from engine_common.tokens import Token
 
 
 class JsonResponse(Response):
@@ -17,6 +19,14 @@ class JsonResponse(Response):
     def render(self, content: Any) -> bytes:
         """Encode the body."""
         return orjson.dumps(content)
+
+
+def _displayed(amount: int | None, token: Token) -> str | None:
+    return None if amount is None else tokens.to_display(amount, token)
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
 
 
 def order_document(order: Order) -> dict[str, Any]:
@@ -36,10 +46,11 @@ def order_document(order: Order) -> dict[str, Any]:
         "tokenOut": order.token_out,
         "amountIn": tokens.to_display(order.amount_in, token_in),
         "slippageBps": order.slippage_bps,
-        "minAmountOut": None if order.min_amount_out is None else tokens.to_display(order.min_amount_out, token_out),
+        "minAmountOut": _displayed(order.min_amount_out, token_out),
+        "effectiveMinAmountOut": _displayed(order.effective_min_amount_out, token_out),
         "userWallet": order.user_wallet,
         "venue": order.venue,
-        "amountOut": None if amount_out is None else tokens.to_display(amount_out, token_out),
+        "amountOut": _displayed(amount_out, token_out),
         "executionPrice": price,
         "txHash": order.tx_hash,
         "attempt": order.attempt,
@@ -48,6 +59,8 @@ def order_document(order: Order) -> dict[str, Any]:
         "version": order.version,
         "traceId": order.traceparent.split("-")[1],
         "routing": None if order.routing is None else orjson.Fragment(order.routing),
+        "cancelRequestedAt": _moment(order.cancel_requested_at),
+        "landedAt": _moment(order.landed_at),
         "createdAt": created_at,
         # A new order, which most answers show, has one moment for both.
         "updatedAt": created_at if order.updated_at is order.created_at else timestamp(order.updated_at),

@@ -10,7 +10,7 @@ import orjson
 from starlette.responses import Response
 
 from mockdex.answers import Answer, refusal, send_answer
-from mockdex.curves import InsufficientLiquidity
+from mockdex.curves import AmountTooSmall, InsufficientLiquidity
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -93,6 +93,8 @@ class QuoteDesk:
         slot = self._chain.slot
         try:
             fill = market.book(slot).fill(outcome.amount, x_to_y=x_to_y)
+        except AmountTooSmall as error:
+            return refusal(422, "amount_too_small", str(error))
         except InsufficientLiquidity as error:
             return refusal(422, "insufficient_liquidity", str(error))
         return Answer(200, _quote(market, fill, outcome, slot))

@@ -172,7 +172,7 @@ def verdict_of(error: Any) -> Verdict:
     with contextlib.suppress(KeyError, IndexError, TypeError):
         code = error["InstructionError"][1]["Custom"]
     if code == SLIPPAGE_ERROR:
-        return SlippageExceeded("the swap landed with error 6001: its output would have been below the order's floor")
+        return SlippageExceeded("the swap landed with error 6001: its output was below the order's minimum output")
     if code == TRANSIENT_ERROR:
         return SwapFailed("the swap landed with error 6000: the venue failed to execute it")
     return SwapRejected(f"the swap landed with error {error}")

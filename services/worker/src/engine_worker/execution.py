@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from engine_common.errors import DexUnavailable, StoreRefused, UnexpectedError, Unreachable, Verdict
-from engine_common.orders import Order, timestamp
+from engine_common.orders import EventType, Order, timestamp
 from engine_common.store.door import Move, Moved, SignedSwap, from_order
 from engine_common.telemetry import tracing
-from engine_common.transitions import Status
+from engine_common.transitions import RETRYABLE_FROM, Status
 from engine_worker import measurements
 from engine_worker.handlers import Tools
 from engine_worker.ports import Clock, EventSink, Randomness, Store
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 # Seconds between two tries to reach a venue or the chain, growing from the first to the last.
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
+# The same when PostgreSQL refused a transition and everything that could be stored instead.
+_LONGEST_WAIT_FOR_STORE_S = 30.0
 _JITTER = 0.25
 _LONGEST_BACKOFF_MS = 60_000
 
@@ -109,8 +111,8 @@ class Execution:
         waited_s = self._clock.monotonic() - self._state_entered
         return self.order.status is not Status.SUBMITTED and waited_s >= self._policy.patience_s
 
-    async def _wait(self, error: Exception) -> None:
-        planned_s = min(_FIRST_WAIT_S * 2**self._waits, _LONGEST_WAIT_S)
+    async def _wait(self, error: Exception, longest_s: float = _LONGEST_WAIT_S) -> None:
+        planned_s = min(_FIRST_WAIT_S * 2**self._waits, longest_s)
         self._waits += 1
         measurements.record_wait(self.order.status)
         log.debug("order %s waits %.1f s in %s: %s", self.order.id, planned_s, self.order.status, error)
@@ -143,17 +145,40 @@ class Execution:
         )
 
     async def _commit(self, move: Move) -> None:
-        """Commit the move and go on from it; if it did not come back, go on from what is stored."""
-        if self._lease_is_doubtful() and not await self._still_as_known():
-            return
-        try:
-            moved = await self._store.move(move)
-        except StoreRefused as error:
-            log.exception("order %s: PostgreSQL refused its move to %s", self.order.id, move.target)
-            if self.order.status is Status.SUBMITTED or move.outcome is not None:
-                raise
-            await self._commit(self._ending(UnexpectedError(f"the move to {move.target} was refused: {error}")))
-            return
+        """Commit the move, or what can be stored in its place when PostgreSQL refuses it, and go on from there.
+
+        When everything is refused the order stays as it is stored and is tried again a little later.
+        """
+        refusal: StoreRefused | None = None
+        for candidate in (move, *self._instead_of(move)):
+            if self._lease_is_doubtful() and not await self._still_as_known():
+                return
+            try:
+                moved = await self._store.move(candidate)
+            except StoreRefused as error:
+                log.error("order %s: PostgreSQL refused its move to %s: %s", self.order.id, candidate.target, error)  # noqa: TRY400 - the refusal says it all
+                refusal = error
+            else:
+                await self._go_on(candidate, moved)
+                return
+        if refusal is not None:
+            await self._wait(refusal, _LONGEST_WAIT_FOR_STORE_S)
+
+    def _instead_of(self, move: Move) -> Iterator[Move]:
+        """Yield what may be stored when the move is refused: the attempt's end, twice, then that without its outcome.
+
+        An attempt always ends with its number: the next one must not meet its row. Its outcome, which may be what is
+        refused, only tells people of it.
+        """
+        if move.outcome is None and self.order.status in RETRYABLE_FROM - {Status.SUBMITTED}:
+            move = self._ending(UnexpectedError(f"the order's transition to {move.target} could not be stored"))
+            yield move
+        if move.outcome is not None:
+            yield move
+            yield replace(move, outcome=None, outcome_reason=None)
+
+    async def _go_on(self, move: Move, moved: Moved | None) -> None:
+        """Go on from a move that was sent; if it did not come back, from what is stored."""
         began = self.order.state_since
         if moved is not None:
             self._apply(move, moved)
@@ -161,15 +186,23 @@ class Execution:
             await self._reread()
             if not self._landed(move):
                 return
-            moved = Moved(self.order.version, self.order.updated_at)
+            moved = Moved(self.order.version, self.order.updated_at, self.order.status)
         self._announce(move, moved, began)
-        if move.delay_ms is not None:
+        if move.delay_ms is not None and moved.status is move.target:
             await self._clock.sleep(move.delay_ms / 1000)
 
     def _landed(self, move: Move) -> bool:
-        """Tell whether the stored order is what the move makes of it: then only the reply was lost."""
+        """Tell whether the stored order is what the move makes of it: then only the reply was lost.
+
+        An owner's request to cancel also leaves a submitted order submitted, one version on.
+        """
         order = self.order
-        return (order.version, order.status, order.attempt) == (move.version + 1, move.target, move.attempt)
+        if order.version != move.version + 1:
+            return False
+        if move.note is not None:
+            return order.landed_at is not None
+        cancelled_instead = order.status is Status.CANCELLED and order.cancel_requested_at is not None
+        return cancelled_instead or (order.status, order.attempt) == (move.target, move.attempt)
 
     async def _still_as_known(self) -> bool:
         """Read the order again, because others may have taken it; if it moved on, go on from there."""
@@ -195,18 +228,23 @@ class Execution:
     def _apply(self, move: Move, moved: Moved) -> None:
         """Bring the order in memory to what the move stored."""
         order = self.order
-        retrying = move.target is Status.ROUTING
-        order.status, order.version, order.attempt = move.target, moved.version, move.attempt
-        order.state_since = order.updated_at = moved.at
+        order.version, order.updated_at = moved.version, moved.at
+        if move.note is not None:
+            order.landed_at = moved.at if move.note is EventType.LANDED else order.landed_at
+            return
+        retrying = moved.status is Status.ROUTING
+        order.status = moved.status
+        order.attempt = move.attempt if moved.status is move.target else move.attempt_left
+        order.state_since = moved.at
         order.venue = None if retrying else move.venue or order.venue
         order.pool = None if retrying else move.pool or order.pool
-        order.min_amount_out = move.floor if order.min_amount_out is None else order.min_amount_out
+        order.effective_min_amount_out = order.effective_min_amount_out or move.effective_min_amount_out
         self._swap = move.swap
         self._enter()
 
     def _announce(self, move: Move, moved: Moved, began: datetime) -> None:
         """Tell the world of a move that is stored, from a state that began then."""
-        measurements.record_move(move, (moved.at - began).total_seconds())
+        measurements.record_move(move, moved, (moved.at - began).total_seconds())
         self._events.publish(move.event(moved), self.order.account, self.order.user_wallet)
 
 

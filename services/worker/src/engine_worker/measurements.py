@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from engine_common.errors import NoLiquidity, Verdict
+from engine_common.errors import NoLiquidity, verdicts
 from engine_common.orders import EventType
-from engine_common.store.door import Move
+from engine_common.store.door import Move, Moved
 from engine_common.telemetry import metrics
-from engine_common.transitions import Status
+from engine_common.transitions import TERMINAL, Status
 
 _meter = metrics.meter()
 # Seconds. OpenTelemetry's own are meant for milliseconds: everything would be below the first one.
@@ -34,6 +34,9 @@ _finished = _meter.create_counter("engine.orders.finished", description="Orders 
 _retries = _meter.create_counter("engine.order.retries", description="Attempts that failed and were tried again")
 _waits = _meter.create_counter("engine.order.waits", description="Pauses because a venue or the chain did not answer")
 _recovered = _meter.create_counter("engine.orders.recovered", description="Orders taken over from another owner")
+_unreadable = _meter.create_counter(
+    "engine.orders.landed.unreadable", description="Orders whose swap landed while no node showed what it paid"
+)
 _swept = _meter.create_counter("engine.orders.swept", description="Orders found by the sweep, not by a message")
 _batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
 _open_circuits = _meter.create_up_down_counter(
@@ -52,27 +55,34 @@ def begin_at_zero() -> None:
     for lease in (_EXPIRED, _RELEASED):
         _recovered.add(0, {"lease": lease})
     _swept.add(0)
-    _finished.add(0, {"status": Status.CONFIRMED, "reason": ""})
-    for verdict in Verdict.__subclasses__():
+    _unreadable.add(0)
+    for status in (Status.CONFIRMED, Status.CANCELLED):
+        _finished.add(0, {"status": status, "reason": ""})
+    for verdict in verdicts():
         _finished.add(0, {"status": Status.FAILED, "reason": verdict.code})
     for state in _TRYING:
         _waits.add(0, {"state": state})
-        for verdict in Verdict.__subclasses__():
+        for verdict in verdicts():
             if verdict.retryable:
                 _retries.add(0, {"reason": verdict.code, "state": state})
 
 
-def record_move(move: Move, state_s: float) -> None:
+def record_move(move: Move, moved: Moved, state_s: float) -> None:
     """Count a committed move; `state_s` is how long the order was in the state that it left."""
     if not metrics.enabled():
+        return
+    if move.note is not None:
+        if move.note is EventType.LANDED:
+            _unreadable.add(1)
         return
     _state_duration.record(state_s, {"state": move.source})
     if move.source is Status.QUEUED:
         _queue_wait.record(state_s)
-    if move.event_type is EventType.RETRYING:
+    if moved.status is Status.ROUTING and move.event_type is EventType.RETRYING:
         _retries.add(1, {"reason": move.outcome or "", "state": move.source})
-    if move.target in (Status.CONFIRMED, Status.FAILED):
-        _finished.add(1, {"status": move.target, "reason": move.error_code or ""})
+    if moved.status in TERMINAL:
+        reason = (move.error_code or "") if moved.status is Status.FAILED else ""
+        _finished.add(1, {"status": moved.status, "reason": reason})
 
 
 def record_wait(state: Status) -> None:

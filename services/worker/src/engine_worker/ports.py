@@ -38,22 +38,20 @@ class Randomness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QuoteRequest:
-    """What a venue is asked: amounts in base units of the input token."""
+    """What a venue is asked, in base units of the input token. Slippage is not its business: the engine limits it."""
 
     token_in: Token
     token_out: Token
     amount_in: int
-    slippage_bps: int
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a venue offers: `amount_out` after fees and `minimum_out` in base units of the output token."""
+    """What a venue offers: `amount_out` after fees, in base units of the output token."""
 
     venue: str
     pool: str
     amount_out: int
-    minimum_out: int
     fee_amount: int
     price_impact_pct: str
 
@@ -65,7 +63,7 @@ class Venue(Protocol):
     program_id: str
 
     async def quote(self, request: QuoteRequest) -> Quote:
-        """Return the venue's offer. Raises NoLiquidity or Unreachable."""
+        """Return the venue's offer. Raises NoLiquidity (UnknownPair, AmountTooSmall) or Unreachable."""
         ...
 
 
@@ -132,8 +130,8 @@ class Chain(Protocol):
         """Return the finalized block height."""
         ...
 
-    async def paid_out(self, signature: str, mint: str) -> int:
-        """Return the base units of the mint that the landed transaction brought the signer."""
+    async def received_amount(self, signature: str, mint: str, signer: str) -> int:
+        """Return the base units of the mint that the landed transaction brought the wallet that signed it."""
         ...
 
 
@@ -142,6 +140,10 @@ class Signer(Protocol):
 
     def sign(self, order: Order, blockhash: Blockhash) -> SignedSwap:
         """Return the signed swap of the order's current attempt through its chosen pool."""
+        ...
+
+    def signer_of(self, transaction: bytes) -> str:
+        """Return the address of the wallet that signed the transaction, be it this signer's or an earlier one's."""
         ...
 
 

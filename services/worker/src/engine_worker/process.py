@@ -73,7 +73,7 @@ class WorkerProcess:
 
     def _make_tools(self, wallet: Keypair) -> Tools:
         signer = WalletSigner(wallet, {venue.name: venue.program_id for venue in VENUES})
-        chain = SolanaChain(JsonRpc(self._node), signer.owner, self._clock)
+        chain = SolanaChain(JsonRpc(self._node), self._clock)
         return Tools(
             clock=self._clock,
             store=self._store,

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine_common.errors import NoLiquidity, SlippageExceeded, Unreachable, one_line
+from engine_common.errors import AmountTooSmall, NoLiquidity, SlippageExceeded, UnknownPair, Unreachable, one_line
 from engine_common.orders import Order
 from engine_common.tokens import to_display
 from engine_worker.ports import Quote
+
+DEFAULT_SLIPPAGE_BPS = 50
+_WHOLE_BPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,40 +25,68 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The chosen quote, the floor that holds from now on, and the public account of the choice."""
+    """The chosen quote, the minimum output in force from now on (base units), and the public account of the choice."""
 
     quote: Quote
-    floor: int
+    effective_min_amount_out: int
     document: Mapping[str, Any]
 
 
 def choose(order: Order, answers: Sequence[Answer]) -> Route:
     """Return the route with the most output; of equal ones, that of the venue named first.
 
-    A venue that failed takes no part. Raises SlippageExceeded when the best is below the order's floor; when no venue
-    quoted, Unreachable if one of them may yet, an unexpected error if there was one, and NoLiquidity otherwise.
+    A venue that failed takes no part. Raises SlippageExceeded when the best is below the order's minimum output. When
+    no venue quoted, raises Unreachable if one of them may yet, an unexpected error if there was one, and otherwise
+    NoLiquidity, UnknownPair or AmountTooSmall.
     """
     quotes = [answer.quote for answer in answers if answer.quote is not None]
     if not quotes:
-        raise _why_not(answers)
+        raise _why_not(order, answers)
     best = max(quotes, key=lambda quote: quote.amount_out)
-    # A slippage of 100 % allows anything but nothing: a swap that pays nothing is never what was asked for.
-    floor = max(1, best.minimum_out) if order.min_amount_out is None else order.min_amount_out
-    if best.amount_out < floor:
+    minimum = effective_min_amount_out(order, best)
+    if best.amount_out < minimum:
         token = order.output_token
         raise SlippageExceeded(
             f"the best quote, {to_display(best.amount_out, token)} {token.symbol} at {best.venue}, "
-            f"is below the order's floor of {to_display(floor, token)}"
+            f"is below the order's minimum output of {to_display(minimum, token)}"
         )
-    return Route(best, floor, _document(order, answers, best, _reason(quotes, answers, best)))
+    return Route(best, minimum, _document(order, answers, best, _reason(quotes, answers, best)))
 
 
-def _why_not(answers: Sequence[Answer]) -> Exception:
-    said = "; ".join(f"{answer.venue}: {answer.error}" for answer in answers)
+def effective_min_amount_out(order: Order, best: Quote) -> int:
+    """Return the minimum output in force, in base units: that of the order's first route, if it has had one.
+
+    It is the stricter of the user's own minimum and ceil(amountOut * (10000 - slippageBps) / 10000); without a minimum
+    the slippage is 50 bps unless given. What a venue calls its threshold takes no part in it.
+    """
+    if order.effective_min_amount_out is not None:
+        return order.effective_min_amount_out
+    slippage_bps = order.slippage_bps
+    if slippage_bps is None and order.min_amount_out is None:
+        slippage_bps = DEFAULT_SLIPPAGE_BPS
+    by_slippage = 0 if slippage_bps is None else -(-best.amount_out * (_WHOLE_BPS - slippage_bps) // _WHOLE_BPS)
+    # A slippage of 100 % allows anything but nothing: a swap that pays nothing is never what was asked for.
+    return max(1, by_slippage, order.min_amount_out or 0)
+
+
+def _why_not(order: Order, answers: Sequence[Answer]) -> Exception:
     errors = [answer.error for answer in answers if answer.error is not None]
+    said = "; ".join(f"{answer.venue}: {answer.error}" for answer in answers)
     if any(isinstance(error, Unreachable) for error in errors):
         return Unreachable(said)
-    return next((error for error in errors if not isinstance(error, NoLiquidity)), NoLiquidity(said))
+    unexpected = next((error for error in errors if not isinstance(error, NoLiquidity)), None)
+    return unexpected or _no_liquidity(order, errors)
+
+
+def _no_liquidity(order: Order, errors: Sequence[Exception]) -> NoLiquidity:
+    """Return what keeps the order from being filled anywhere; a venue without the pair says nothing of the amount."""
+    amount, sold, bought = to_display(order.amount_in, order.input_token), order.token_in, order.token_out
+    telling = [error for error in errors if not isinstance(error, UnknownPair)]
+    if not telling:
+        return UnknownPair(f"no venue has a pool for {sold} and {bought}: choose another pair")
+    if all(isinstance(error, AmountTooSmall) for error in telling):
+        return AmountTooSmall(f"no venue pays any {bought} for {amount} {sold}: sell a larger amount")
+    return NoLiquidity(f"no venue has enough {bought} to pay for {amount} {sold}: sell a smaller amount")
 
 
 def _reason(quotes: Sequence[Quote], answers: Sequence[Answer], best: Quote) -> str:

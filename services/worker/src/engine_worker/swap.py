@@ -20,24 +20,20 @@ _LAYOUT = struct.Struct("<B32s32sQQ16sH")
 
 
 class WalletSigner:
-    """Signs swaps with the engine's wallet; `programs` maps each venue's name to its program id."""
+    """Signs swaps with the engine's wallet, whose address is `owner`; `programs` maps venues' names to program ids."""
 
     def __init__(self, wallet: Keypair, programs: Mapping[str, str]) -> None:
         self._wallet = wallet
         self._owner = wallet.pubkey()
+        self.owner = str(self._owner)
         self._programs = {name: Pubkey.from_string(program) for name, program in programs.items()}
-
-    @property
-    def owner(self) -> str:
-        """The wallet's address."""
-        return str(self._owner)
 
     def sign(self, order: Order, blockhash: Blockhash) -> SignedSwap:
         """Return the signed swap of the order's current attempt.
 
         Ed25519 is deterministic, so order id and attempt in the data make the bytes of every attempt different.
         """
-        if order.venue is None or order.pool is None or order.min_amount_out is None:
+        if order.venue is None or order.pool is None or order.effective_min_amount_out is None:
             raise ValueError(f"order {order.id} has no route to build a swap from")
         pool = Pubkey.from_string(order.pool)
         input_mint = Pubkey.from_string(order.input_token.mint)
@@ -47,7 +43,7 @@ class WalletSigner:
             bytes(pool),
             bytes(input_mint),
             order.amount_in,
-            order.min_amount_out,
+            order.effective_min_amount_out,
             order.id.bytes,
             order.attempt,
         )
@@ -62,4 +58,8 @@ class WalletSigner:
         # The same bytes as VersionedTransaction(message, [wallet]), which takes twice as long to make them.
         signature = self._wallet.sign_message(bytes(message))
         transaction = VersionedTransaction.populate(message, [signature])
-        return SignedSwap(str(signature), bytes(transaction), blockhash.last_valid_block_height)
+        return SignedSwap(str(signature), bytes(transaction), blockhash.last_valid_block_height, self.owner)
+
+    def signer_of(self, transaction: bytes) -> str:
+        """Return the address of the wallet that signed the transaction: its fee payer, the first of its accounts."""
+        return str(VersionedTransaction.from_bytes(transaction).message.account_keys[0])

@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 import orjson
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.adapt import AdaptersMap
 from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.numeric import IntLoader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 # What a connection or a server in trouble raises, contention (40001, 40P01, 55P03) included: repeating helps.
@@ -37,6 +39,10 @@ _ASK_ANEW_AFTER_S = 2.0
 # path to it.
 _ANSWER_WITHIN_S = 7.0
 
+# The schema has amounts as numeric(20, 0), which holds every unsigned 64-bit integer; here they are int.
+AMOUNTS_AS_INT = AdaptersMap(psycopg.adapters)
+AMOUNTS_AS_INT.register_loader("numeric", IntLoader)
+
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
 
@@ -53,6 +59,7 @@ def open_pool(database_url: str, *, size: int, name: str) -> Pool:
         reconnect_timeout=2,  # the default backs off so far that a 17 s outage took another 11 s to notice the end of
         kwargs={
             "autocommit": True,
+            "context": AMOUNTS_AS_INT,
             "options": _HOT_PATH,
             "connect_timeout": 3,
             "application_name": name,

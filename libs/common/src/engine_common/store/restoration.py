@@ -6,6 +6,7 @@ swapped twice. So none of them is executed any more.
 
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -33,7 +34,8 @@ _LOCK_WORKERS = "LOCK TABLE workers IN SHARE ROW EXCLUSIVE MODE"
 _MAKE_TABLE = """
 CREATE TEMPORARY TABLE landings (
     number bigint GENERATED ALWAYS AS IDENTITY, order_id uuid, attempt int NOT NULL, signature text NOT NULL,
-    outcome text NOT NULL, venue text NOT NULL, pool text NOT NULL, minimum_out bigint NOT NULL, amount_out bigint,
+    outcome text NOT NULL, venue text NOT NULL, pool text NOT NULL, minimum_out numeric(20, 0) NOT NULL,
+    amount_out numeric(20, 0),
     CHECK (outcome <> 'confirmed' OR amount_out IS NOT NULL)) ON COMMIT DROP
 """
 _COPY = "COPY landings (order_id, attempt, signature, outcome, venue, pool, minimum_out, amount_out) FROM STDIN"
@@ -70,7 +72,7 @@ _ANALYSE_TRIES = "ANALYZE tries"
 # A pending order of which nothing landed was never under way: it goes on waiting for its owner's word. Of several swaps
 # the one counts that the client may have been told of.
 _READ_UNFINISHED = """
-SELECT o.id, o.version, o.status, o.token_in, o.token_out, o.amount_in, o.attempt,
+SELECT o.id, o.version, o.status, o.token_in, o.token_out, o.amount_in, o.attempt, o.cancel_requested_at,
        swapped.kept_as AS landed_attempt, swapped.signature, swapped.amount_out, swapped.minimum_out, swapped.venue,
        swapped.pool, failed.outcome AS failure
 FROM orders o
@@ -86,8 +88,8 @@ ORDER BY o.id LIMIT %(limit)s FOR NO KEY UPDATE OF o
 _END = """
 WITH input AS (
     SELECT * FROM json_to_recordset(%(endings)s::json) AS t(
-        id uuid, version int, source text, target text, attempt int, signature text, amount_out bigint,
-        minimum_out bigint, venue text, pool text, error_code text, error_reason text, data json)
+        id uuid, version int, source text, target text, attempt int, signature text, amount_out numeric(20, 0),
+        minimum_out numeric(20, 0), venue text, pool text, error_code text, error_reason text, data json)
 ), ended AS (
     UPDATE orders o SET
         status = i.target,
@@ -98,7 +100,7 @@ WITH input AS (
         routing = CASE WHEN i.signature IS NULL OR i.attempt = o.attempt THEN o.routing END,
         tx_hash = coalesce(i.signature, o.tx_hash),
         amount_out = i.amount_out,
-        min_amount_out = coalesce(o.min_amount_out, i.minimum_out),
+        effective_min_amount_out = coalesce(o.effective_min_amount_out, nullif(i.minimum_out, 0)),
         error_code = i.error_code,
         error_reason = i.error_reason,
         worker_id = NULL,
@@ -196,6 +198,7 @@ class _Unfinished:
     token_out: str
     amount_in: int
     attempt: int
+    cancel_requested_at: datetime | None
     landed_attempt: int | None
     signature: str | None
     amount_out: int | None
@@ -260,7 +263,7 @@ async def _read_unfinished(connection: Connection, after: UUID) -> list[_Unfinis
 
 
 def _end(order: _Unfinished) -> dict[str, Any]:
-    """Return the row of an order's end; it is confirmed, failed if it had been sent, cancelled otherwise."""
+    """Return the row of an order's end: confirmed if swapped, failed if submitted, else (or on request) cancelled."""
     common = {"id": order.id, "version": order.version, "source": Status(order.status)}
     if order.signature is not None and order.amount_out is not None:
         token_in, token_out = TOKENS[order.token_in], TOKENS[order.token_out]
@@ -280,7 +283,8 @@ def _end(order: _Unfinished) -> dict[str, Any]:
             "data": data | {"restored": True},
         }
     reason = "the database was restored to an earlier moment, and nothing of this order was swapped"
-    code = (order.failure or TransactionExpired.code) if order.status == Status.SUBMITTED else None
+    sent = order.status == Status.SUBMITTED and order.cancel_requested_at is None
+    code = (order.failure or TransactionExpired.code) if sent else None
     return common | {
         "target": Status.FAILED if code else Status.CANCELLED,
         "attempt": order.attempt,

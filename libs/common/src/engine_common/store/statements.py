@@ -2,63 +2,84 @@
 
 # The columns of engine_common.orders.Order, in the order of its fields, and those of Event.
 _ORDER = """
-    o.id, o.account, o.type, o.token_in, o.token_out, o.amount_in, o.slippage_bps, o.min_amount_out, o.user_wallet,
-    o.status, o.version, o.attempt, o.venue, o.pool, o.routing::text, o.amount_out, o.tx_hash, o.error_code,
-    o.error_reason, o.traceparent, o.lease_epoch, o.not_before, o.state_since, o.created_at, o.updated_at
+    o.id, o.account, o.type, o.token_in, o.token_out, o.amount_in, o.slippage_bps, o.min_amount_out,
+    o.effective_min_amount_out, o.user_wallet, o.status, o.version, o.attempt, o.venue, o.pool, o.routing::text,
+    o.amount_out, o.tx_hash, o.error_code, o.error_reason, o.traceparent, o.lease_epoch, o.not_before, o.state_since,
+    o.cancel_requested_at, o.landed_at, o.created_at, o.updated_at
 """
 _EVENT = "e.order_id, e.seq, e.type, e.status, e.previous_status, e.attempt, e.at, e.data"
 
 # --- The one door -----------------------------------------------------------------------------------------------
 
 # Locks first and in id order: without that, overlapping batches deadlock. A row that the compare-and-set does not
-# find changes nothing and does not come back.
+# find changes nothing and does not come back. `judged` decides under the lock: when the owner asked to cancel before
+# the chain ended the attempt, the order ends instead of being tried again, and the answer carries the actual target.
+# The events `cancel_requested` and `landed` leave the status and the time of its beginning as they are.
 MOVE = """
 WITH input AS (
     SELECT * FROM json_to_recordset(%(moves)s::json) AS t(
         id uuid, version int, source text, epoch int, target text, type text, attempt int, data json, delay_ms int,
-        venue text, pool text, routing text, floor bigint, amount_out bigint, error_code text, error_reason text,
-        signature text, signed_transaction bytea, last_valid_block_height bigint, outcome text, outcome_reason text)
+        venue text, pool text, routing text, effective_min_amount_out numeric(20, 0), amount_out numeric(20, 0),
+        error_code text, error_reason text, signature text, signed_transaction bytea, last_valid_block_height bigint,
+        signer text, outcome text, outcome_reason text)
 ), locked AS MATERIALIZED (
-    SELECT i.* FROM orders o JOIN input i USING (id) ORDER BY o.id FOR NO KEY UPDATE OF o
+    SELECT i.*, o.cancel_requested_at IS NOT NULL AND i.source = 'submitted' AND i.target IN ('routing', 'failed')
+                AS stopped, i.type IN ('cancel_requested', 'landed') AS noted,
+           i.attempt - (i.type = 'retrying')::int AS attempt_left
+    FROM orders o JOIN input i USING (id) ORDER BY o.id FOR NO KEY UPDATE OF o
+), judged AS MATERIALIZED (
+    SELECT i.*, CASE WHEN stopped THEN 'cancelled' ELSE target END AS goal,
+           CASE WHEN stopped THEN 'status' ELSE type END AS goal_type,
+           CASE WHEN stopped THEN attempt_left ELSE attempt END AS goal_attempt,
+           CASE WHEN stopped THEN json_build_object('errorCode', outcome, 'errorReason', outcome_reason)
+                ELSE data END AS goal_data
+    FROM locked i
 ), moved AS (
     UPDATE orders o SET
-        status = i.target,
+        status = i.goal,
         version = o.version + 1,
-        attempt = i.attempt,
+        attempt = i.goal_attempt,
         -- A retry starts over: what the spent attempt chose and sent is history.
-        venue = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.venue, o.venue) END,
-        pool = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.pool, o.pool) END,
-        routing = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.routing::json, o.routing) END,
-        tx_hash = CASE WHEN i.target = 'routing' THEN NULL ELSE coalesce(i.signature, o.tx_hash) END,
-        min_amount_out = coalesce(o.min_amount_out, i.floor),
+        venue = CASE WHEN i.goal = 'routing' THEN NULL ELSE coalesce(i.venue, o.venue) END,
+        pool = CASE WHEN i.goal = 'routing' THEN NULL ELSE coalesce(i.pool, o.pool) END,
+        routing = CASE WHEN i.goal = 'routing' THEN NULL ELSE coalesce(i.routing::json, o.routing) END,
+        tx_hash = CASE WHEN i.goal = 'routing' THEN NULL ELSE coalesce(i.signature, o.tx_hash) END,
+        effective_min_amount_out = coalesce(o.effective_min_amount_out, i.effective_min_amount_out),
         amount_out = i.amount_out,
-        error_code = i.error_code,
-        error_reason = i.error_reason,
-        not_before = clock_timestamp() + i.delay_ms * interval '1 millisecond',
-        state_since = clock_timestamp(),
-        queued_at = CASE WHEN i.target = 'queued' THEN clock_timestamp() ELSE o.queued_at END,
-        finished_at = CASE WHEN i.target IN ('confirmed', 'failed', 'cancelled') THEN clock_timestamp() END,
+        error_code = CASE WHEN NOT i.stopped THEN i.error_code END,
+        error_reason = CASE WHEN NOT i.stopped THEN i.error_reason END,
+        not_before = CASE WHEN NOT i.stopped THEN clock_timestamp() + i.delay_ms * interval '1 millisecond' END,
+        state_since = CASE WHEN i.noted THEN o.state_since ELSE clock_timestamp() END,
+        queued_at = CASE WHEN i.goal = 'queued' THEN clock_timestamp() ELSE o.queued_at END,
+        finished_at = CASE WHEN i.goal IN ('confirmed', 'failed', 'cancelled') THEN clock_timestamp() END,
+        cancel_requested_at = CASE WHEN i.type = 'cancel_requested' THEN clock_timestamp()
+                                   ELSE o.cancel_requested_at END,
+        landed_at = CASE WHEN i.type = 'landed' THEN clock_timestamp() ELSE o.landed_at END,
         updated_at = clock_timestamp()
-    FROM locked i
+    FROM judged i
     WHERE o.id = i.id AND o.version = i.version AND o.status = i.source AND o.lease_epoch = i.epoch
-    RETURNING o.id, o.version, o.updated_at, o.min_amount_out, i.type, i.target, i.source, i.attempt, i.data,
-              o.routing, i.signature, i.signed_transaction, i.last_valid_block_height, i.outcome, i.outcome_reason
+    RETURNING o.id, o.version, o.status, o.updated_at, o.effective_min_amount_out, o.routing, i.goal_type, i.source,
+              i.noted, i.goal_attempt, i.attempt_left, i.goal_data, i.signature, i.signed_transaction,
+              i.last_valid_block_height, i.signer, i.outcome, i.outcome_reason
 ), written AS (
     INSERT INTO order_events (order_id, seq, type, status, previous_status, attempt, at, data)
-    SELECT id, version, type, target, source, attempt, updated_at, data FROM moved
+    SELECT id, version, goal_type, status, CASE WHEN NOT noted THEN source END, goal_attempt, updated_at, goal_data
+    FROM moved
 ), begun AS (
-    INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, floor, quotes)
-    SELECT id, attempt, signature, signed_transaction, last_valid_block_height, min_amount_out, routing
-    FROM moved WHERE target = 'submitted'
+    INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, signer,
+                          min_amount_out, quotes)
+    SELECT id, goal_attempt, signature, signed_transaction, last_valid_block_height, signer,
+           effective_min_amount_out, routing
+    FROM moved WHERE status = 'submitted' AND NOT noted
 ), ended AS (
     -- An attempt that ends before it was signed has no row yet.
     INSERT INTO attempts AS a (order_id, attempt, outcome, reason, ended_at)
-    SELECT id, attempt - (type = 'retrying')::int, outcome, outcome_reason, updated_at
+    SELECT id, attempt_left, outcome, outcome_reason, updated_at
     FROM moved WHERE outcome IS NOT NULL
     ON CONFLICT (order_id, attempt) DO UPDATE
         SET outcome = excluded.outcome, reason = excluded.reason, ended_at = excluded.ended_at
 )
-SELECT id, version, updated_at FROM moved
+SELECT id, version, updated_at, status FROM moved
 """
 
 # --- Creating ---------------------------------------------------------------------------------------------------
@@ -67,7 +88,8 @@ CREATE = """
 WITH input AS (
     SELECT * FROM json_to_recordset(%(orders)s::json) AS t(
         id uuid, account text, idempotency_key text, fingerprint bytea, type text, token_in text, token_out text,
-        amount_in bigint, slippage_bps int, min_amount_out bigint, user_wallet text, status text, traceparent text)
+        amount_in numeric(20, 0), slippage_bps int, min_amount_out numeric(20, 0), user_wallet text, status text,
+        traceparent text)
 ), created AS (
     INSERT INTO orders AS o (id, account, idempotency_key, fingerprint, type, token_in, token_out, amount_in,
                              slippage_bps, min_amount_out, user_wallet, status, version, traceparent, queued_at)
@@ -168,7 +190,7 @@ JOIN orders o ON o.account = s.account AND o.user_wallet = s.wallet AND o.id > s
 """
 
 READ_ATTEMPT = """
-SELECT signature, signed_transaction, last_valid_block_height
+SELECT signature, signed_transaction, last_valid_block_height, signer
 FROM attempts WHERE order_id = %(id)s AND attempt = %(attempt)s AND signature IS NOT NULL
 """
 

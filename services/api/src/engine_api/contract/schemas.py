@@ -60,10 +60,16 @@ class OrderBody(Shape):
     token_in: TokenName
     token_out: TokenName
     amount_in: Amount
-    slippage_bps: Annotated[int, Field(ge=0, le=MAX_SLIPPAGE_BPS)] | None = DEFAULT_SLIPPAGE_BPS
-    min_amount_out: Annotated[Amount | None, Field(description="a floor of the user's own, in units of tokenOut")] = (
-        None
-    )
+    slippage_bps: Annotated[
+        Annotated[int, Field(ge=0, le=MAX_SLIPPAGE_BPS)] | None,
+        Field(
+            description="how far the swap may pay less than the first quote; with neither this nor `minAmountOut` "
+            f"{DEFAULT_SLIPPAGE_BPS} holds, of both the stricter one"
+        ),
+    ] = None
+    min_amount_out: Annotated[
+        Amount | None, Field(description="the least output that the user accepts, in units of tokenOut")
+    ] = None
     user_wallet: Wallet | None = DEFAULT_WALLET
 
 
@@ -97,8 +103,11 @@ class OrderDocument(Shape):
     token_in: str
     token_out: str
     amount_in: Decimals
-    slippage_bps: int
-    min_amount_out: Annotated[Decimals | None, Field(description="the floor in force; null before the first route")]
+    slippage_bps: Annotated[int | None, Field(description="null where the order names only a minimum output")]
+    min_amount_out: Annotated[Decimals | None, Field(description="the user's own minimum output, if there is one")]
+    effective_min_amount_out: Annotated[
+        Decimals | None, Field(description="the minimum output in force; null before the first route")
+    ]
     user_wallet: Wallet
     venue: str | None
     amount_out: Decimals | None
@@ -110,6 +119,14 @@ class OrderDocument(Shape):
     version: Version
     trace_id: TraceId
     routing: Routing | None
+    cancel_requested_at: Annotated[
+        datetime | None,
+        Field(description="when its owner asked to cancel it after it was submitted: no further attempt begins"),
+    ]
+    landed_at: Annotated[
+        datetime | None,
+        Field(description="since when its swap is known to have landed while no node shows what it paid"),
+    ]
     created_at: datetime
     updated_at: datetime
 

@@ -50,7 +50,7 @@ class OrderTerms:
     token_in: Token
     token_out: Token
     amount_in: int
-    slippage_bps: int
+    slippage_bps: int | None
     min_amount_out: int | None
     user_wallet: str
 
@@ -105,6 +105,8 @@ class _Reader:
         amount_in = self._amount("amountIn", token_in, required=True)
         slippage_bps = self._slippage()
         min_amount_out = self._amount("minAmountOut", token_out)
+        if slippage_bps is None and min_amount_out is None:
+            slippage_bps = DEFAULT_SLIPPAGE_BPS
         wallet = self._wallet()
         if self.errors or token_in is None or token_out is None or amount_in is None:
             return None
@@ -144,15 +146,17 @@ class _Reader:
             self._wrong(field, str(error))
             return None
 
-    def _slippage(self) -> int:
-        value = self._values.get("slippageBps", DEFAULT_SLIPPAGE_BPS)
+    def _slippage(self) -> int | None:
+        value = self._values.get("slippageBps")
+        if value is None:
+            return None
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
             self._wrong("slippageBps", "must be a whole number")
         elif not _within(value, 0, MAX_SLIPPAGE_BPS):
             self._wrong("slippageBps", f"must be a whole number from 0 to {MAX_SLIPPAGE_BPS}")
         else:
             return int(value)
-        return DEFAULT_SLIPPAGE_BPS
+        return None
 
     def _wallet(self) -> str:
         value = self._values.get("userWallet", DEFAULT_WALLET)

@@ -125,6 +125,7 @@ def _stored(new: NewOrder, created: Created) -> Order:
         amount_in=new.amount_in,
         slippage_bps=new.slippage_bps,
         min_amount_out=new.min_amount_out,
+        effective_min_amount_out=None,
         user_wallet=new.user_wallet,
         status=new.status,
         version=1,
@@ -140,6 +141,8 @@ def _stored(new: NewOrder, created: Created) -> Order:
         lease_epoch=0,
         not_before=None,
         state_since=created.at,
+        cancel_requested_at=None,
+        landed_at=None,
         created_at=created.at,
         updated_at=created.at,
     )

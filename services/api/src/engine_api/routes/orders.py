@@ -46,9 +46,9 @@ async def execute(request: Request[State]) -> Response:
 
 
 async def cancel(request: Request[State]) -> Response:
-    """Cancel an order that has not been submitted."""
+    """Cancel an order, or keep the request where the chain decides first."""
     order = await request.state["commands"].cancel(account_of(request), request.path_params["id"])
-    return JsonResponse(order_document(order))
+    return JsonResponse(order_document(order), 200 if order.terminal else 202)
 
 
 async def read(request: Request[State]) -> Response:

@@ -62,10 +62,9 @@ _EXECUTING = Operation(
 )
 
 _CANCELLING = Operation(
-    answers={200: schemas.OrderDocument},
+    answers={200: schemas.OrderDocument, 202: schemas.OrderDocument},
     refusals=(
         problems.NOT_FOUND,
-        problems.ALREADY_SUBMITTED,
         problems.ALREADY_FINISHED,
         problems.CONTENDED,
         problems.UNAVAILABLE,

@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from mockdex.curves.book import Book, Curve, Depth, Fill, InsufficientLiquidity, Venue
+from mockdex.curves.book import AmountTooSmall, Book, Curve, Depth, Fill, InsufficientLiquidity, Venue
 
 VENUES: tuple[Venue, ...] = tuple(import_module(f"{__name__}.{module}").VENUE for module in ("raydium", "meteora"))
 
-__all__ = ["VENUES", "Book", "Curve", "Depth", "Fill", "InsufficientLiquidity", "Venue"]
+__all__ = ["VENUES", "AmountTooSmall", "Book", "Curve", "Depth", "Fill", "InsufficientLiquidity", "Venue"]

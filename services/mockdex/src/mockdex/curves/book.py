@@ -15,6 +15,10 @@ class InsufficientLiquidity(Exception):
     """The pool cannot pay for this amount."""
 
 
+class AmountTooSmall(InsufficientLiquidity):
+    """The pool would pay less than one base unit for this amount."""
+
+
 class Fill(NamedTuple):
     """What a swap takes and pays, in base units, and how it moves the pool."""
 

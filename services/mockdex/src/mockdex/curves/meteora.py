@@ -6,7 +6,7 @@ from bisect import bisect_right
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from mockdex.curves.book import ONE_Q64, Depth, Fill, InsufficientLiquidity, Venue
+from mockdex.curves.book import ONE_Q64, AmountTooSmall, Depth, Fill, InsufficientLiquidity, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,7 +139,7 @@ class MeteoraBook(NamedTuple):
         """Work out a swap; raise InsufficientLiquidity when the bins do not suffice or nothing would be paid."""
         crossing = swap_across(self.bins(x_to_y=x_to_y), amount_in, FEE_RATE, x_to_y=x_to_y)
         if crossing.amount_out == 0:
-            raise InsufficientLiquidity("the amount is too small to be paid for")
+            raise AmountTooSmall("the amount is too small to be paid for")
         if x_to_y:
             shift, spot = -crossing.amount_out, (crossing.first.price, ONE_Q64)
         else:

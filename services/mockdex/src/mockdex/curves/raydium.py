@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isqrt
 from typing import NamedTuple
 
-from mockdex.curves.book import Depth, Fill, InsufficientLiquidity, Venue
+from mockdex.curves.book import AmountTooSmall, Depth, Fill, InsufficientLiquidity, Venue
 
 FEE_NUMERATOR = 25
 FEE_DENOMINATOR = 10_000
@@ -34,7 +34,7 @@ class RaydiumBook(NamedTuple):
             raise InsufficientLiquidity("the amount is beyond the pool's depth")
         fee, amount_out = swap(reserve_in, reserve_out, amount_in)
         if amount_out == 0:
-            raise InsufficientLiquidity("the amount is too small to be paid for")
+            raise AmountTooSmall("the amount is too small to be paid for")
         shift = (amount_in, -amount_out) if x_to_y else (-amount_out, amount_in)
         return Fill(amount_in, fee, amount_out, (reserve_out, reserve_in), shift)
 

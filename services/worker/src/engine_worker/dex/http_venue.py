@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from engine_common.errors import NoLiquidity, Unreachable
+from engine_common.errors import AmountTooSmall, NoLiquidity, UnknownPair, Unreachable
 from engine_common.tokens import MAX_BASE_UNITS
 from engine_worker.dex.http_client import HttpClient, NoAnswer
 from engine_worker.ports import Quote, QuoteRequest
@@ -14,7 +14,11 @@ from engine_worker.ports import Quote, QuoteRequest
 # A quote that takes longer is worth nothing.
 _QUOTE_WITHIN_S = 2.0
 
-_NO_LIQUIDITY = ("unknown_pair", "insufficient_liquidity")
+_NO_OFFER: Mapping[str, type[NoLiquidity]] = {
+    "unknown_pair": UnknownPair,
+    "amount_too_small": AmountTooSmall,
+    "insufficient_liquidity": NoLiquidity,
+}
 
 
 class HttpVenue:
@@ -28,10 +32,13 @@ class HttpVenue:
         self._target = f"/venues/{self.name}/quote"
 
     async def quote(self, request: QuoteRequest) -> Quote:
-        """Return the venue's offer. Raises NoLiquidity, or Unreachable when there is no usable answer."""
+        """Return the venue's offer.
+
+        Raises NoLiquidity (UnknownPair, AmountTooSmall), or Unreachable when there is no usable answer.
+        """
         target = (
             f"{self._target}?inputMint={request.token_in.mint}&outputMint={request.token_out.mint}"
-            f"&amount={request.amount_in}&slippageBps={request.slippage_bps}"
+            f"&amount={request.amount_in}"
         )
         try:
             response = await self._http.get(target, within_s=_QUOTE_WITHIN_S)
@@ -47,24 +54,22 @@ class HttpVenue:
             code, message = answer["code"], answer["message"]
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise Unreachable(f"answered {status} with a body that is no quote") from error
-        if code in _NO_LIQUIDITY:
-            raise NoLiquidity(message)
+        if (kind := _NO_OFFER.get(code)) is not None:
+            raise kind(message)
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Unreachable(f"answered {status}: {message}")
         raise RuntimeError(f"{self.name} refused the quote request with {status} {code}: {message}")
 
     def _offer(self, answer: Mapping[str, Any]) -> Quote:
-        amount_out = int(answer["outAmount"])
-        if not 0 < amount_out <= MAX_BASE_UNITS:
-            raise NoLiquidity(f"offers {amount_out} base units, which is no amount to swap for")
-        pool, minimum_out, fee_amount = answer["pool"], int(answer["otherAmountThreshold"]), int(answer["feeAmount"])
-        if not isinstance(pool, str) or not 0 <= minimum_out <= MAX_BASE_UNITS or fee_amount < 0:
+        pool, amount_out, fee_amount = answer["pool"], int(answer["outAmount"]), int(answer["feeAmount"])
+        if amount_out == 0:
+            raise AmountTooSmall("the amount is so small that it would pay nothing")
+        if not isinstance(pool, str) or not 0 < amount_out <= MAX_BASE_UNITS or fee_amount < 0:
             raise ValueError("no order can keep such an offer")
         return Quote(
             venue=self.name,
             pool=pool,
             amount_out=amount_out,
-            minimum_out=minimum_out,
             fee_amount=fee_amount,
             price_impact_pct=str(answer["priceImpactPct"]),
         )

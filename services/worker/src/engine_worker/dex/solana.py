@@ -17,11 +17,10 @@ _CONFIRMED = ("confirmed", "finalized")
 
 
 class SolanaChain:
-    """Asks a node on behalf of the wallet `owner`."""
+    """Asks a node."""
 
-    def __init__(self, rpc: JsonRpc, owner: str, clock: Clock) -> None:
+    def __init__(self, rpc: JsonRpc, clock: Clock) -> None:
         self._rpc = rpc
-        self._owner = owner
         self._clock = clock
         self._blockhash: Blockhash | None = None
         self._blockhash_until = 0.0
@@ -78,22 +77,24 @@ class SolanaChain:
         with _readable("getEpochInfo"):
             return Height(info["absoluteSlot"], info["blockHeight"])
 
-    async def paid_out(self, signature: str, mint: str) -> int:
-        """Return how much of the mint the landed transaction brought the wallet. Raises Unreachable when unknown."""
+    async def received_amount(self, signature: str, mint: str, signer: str) -> int:
+        """Return how much of the mint the landed transaction brought the signer. Raises Unreachable when unknown."""
         options = {"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
         transaction = await self._call("getTransaction", [signature, options])
         if transaction is None:
             raise Unreachable(f"the node does not know transaction {signature} yet")
         with _readable("getTransaction"):
             meta = transaction["meta"]
-            return self._balance(meta["postTokenBalances"], mint) - self._balance(meta["preTokenBalances"], mint)
+            after, before = meta["postTokenBalances"], meta["preTokenBalances"]
+            return _balance(after, mint, signer) - _balance(before, mint, signer)
 
-    def _balance(self, balances: Sequence[Mapping[str, Any]], mint: str) -> int:
-        return sum(
-            int(balance["uiTokenAmount"]["amount"])
-            for balance in balances
-            if balance["mint"] == mint and balance["owner"] == self._owner
-        )
+
+def _balance(balances: Sequence[Mapping[str, Any]], mint: str, owner: str) -> int:
+    return sum(
+        int(balance["uiTokenAmount"]["amount"])
+        for balance in balances
+        if balance["mint"] == mint and balance["owner"] == owner
+    )
 
 
 @contextmanager
