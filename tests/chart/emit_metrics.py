@@ -4,6 +4,8 @@ import asyncio
 import os
 import sys
 import uuid
+from datetime import UTC, datetime
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -63,7 +65,8 @@ async def _answer_requests() -> None:
 
 
 def worker(*, used: bool) -> None:
-    from engine_common.store.door import Move
+    from engine_common.orders import EventType
+    from engine_common.store.door import Move, Moved
     from engine_common.transitions import Status
     from engine_worker import measurements
 
@@ -72,11 +75,13 @@ def worker(*, used: bool) -> None:
     if not used:
         return
 
-    def record(source: Status, target: Status, **details: str) -> None:
-        measurements.record_move(Move(uuid.uuid4(), 1, source, 1, target, 1, **details), 0.2)
+    def record(source: Status, target: Status, **details: Any) -> None:
+        move = Move(uuid.uuid4(), 1, source, 1, target, 1, **details)
+        measurements.record_move(move, Moved(2, datetime.now(UTC), target), 0.2)
 
     record(Status.QUEUED, Status.ROUTING)
     record(Status.BUILDING, Status.ROUTING, outcome="slippage_exceeded")
+    record(Status.SUBMITTED, Status.SUBMITTED, note=EventType.LANDED)
     record(Status.SUBMITTED, Status.CONFIRMED)
     record(Status.SUBMITTED, Status.FAILED, error_code="swap_rejected")
     measurements.record_wait(Status.SUBMITTED)

@@ -203,7 +203,9 @@ class _Draw:
         return [cancel, Fate("fate", order, attempt, self.dice.choice(("lands", "lands", "never")), error, self.life_s)]
 
     def price(self) -> list[Fault]:
-        return [Price("price", self.at(), self.dice.randint(950, 1_050))]
+        # Now and then more base units than a signed 64-bit integer holds.
+        huge = self.dice.random() < 0.1
+        return [Price("price", 0.0 if huge else self.at(), 10**16 if huge else self.dice.randint(950, 1_050))]
 
     # --- What hurts together -------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import errors
+
 from engine_common.errors import TransactionExpired, UnexpectedError
 from engine_common.orders import Order
 from engine_common.store.door import Move, SignedSwap, from_order
@@ -156,6 +158,15 @@ class _ForgetsCancelRequests(ObservedDatabase):
         return False
 
 
+class _SignedAmounts(ObservedDatabase):
+    """Columns that hold only half of what an amount of the chain may be."""
+
+    def _check_order(self, row: OrderRow, move: Parameters) -> None:
+        if (move.get("amount_out") or 0) >= 2**63:
+            raise errors.NumericValueOutOfRange("bigint out of range")
+        super()._check_order(row, move)
+
+
 class _EndsNothingThatBegan(Execution):
     """An execution that ends an attempt that never began when its beginning is refused, as the engine once did."""
 
@@ -251,6 +262,7 @@ OTHERS: Mapping[str, Mutant] = {
         _handling(Status.SUBMITTED, _read_for_the_own_wallet),
         ("stuck",),
     ),
+    "signed-amounts": Mutant("amounts are kept as signed 64-bit integers", Make(database=_SignedAmounts), ("stuck",)),
     "cancel-forgotten": Mutant(
         "an order is tried again after its owner has cancelled it",
         Make(database=_ForgetsCancelRequests),

@@ -21,7 +21,8 @@ async def test_a_confirmed_order_shows_route_price_and_transaction(api: RunningA
         "amountIn": "1.5",
         "amountOut": "222.913001",
         "executionPrice": "148.608667333",
-        "minAmountOut": "221.798437",
+        "minAmountOut": None,
+        "effectiveMinAmountOut": "221.798437",
         "errorCode": None,
     }
     assert document.items() >= expected.items()

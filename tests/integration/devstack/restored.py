@@ -19,7 +19,7 @@ INSERT INTO orders (id, fingerprint, type, token_in, token_out, amount_in, slipp
 VALUES (%s, '', 'MARKET', 'SOL', 'USDC', 1500000000, 50, 'w', %s, 4, %s, '', %s, %s, %s, %s, %s, %s, 1)
 """
 _INSERT_ATTEMPT = """
-INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, floor)
+INSERT INTO attempts (order_id, attempt, signature, signed_transaction, last_valid_block_height, min_amount_out)
 VALUES (%s, %s, %s, '', 1, 1)
 """
 
@@ -33,11 +33,19 @@ class Chain:
     """called before a reader is told that there is nothing more"""
     page: int = 1000
 
-    def land(self, order_id: UUID | str | None, signature: str, *, attempt: int = 1, error: int | None = None) -> None:
+    def land(
+        self,
+        order_id: UUID | str | None,
+        signature: str,
+        *,
+        attempt: int = 1,
+        error: int | None = None,
+        paid: int = 222_913_001,
+    ) -> None:
         """Append a landing."""
         row = {"cursor": str(len(self.rows) + 1), "signature": signature, "error": error}
         row["orderId"] = str(order_id) if order_id else None
-        amount = None if error else "222913001"
+        amount = None if error else str(paid)
         swap = {"attempt": attempt, "venue": "meteora", "pool": "8sLb", "minimumOut": "221798437", "amountOut": amount}
         self.rows.append(row | swap)
 

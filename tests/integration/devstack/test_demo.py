@@ -21,7 +21,7 @@ def test_the_demo_shows_everything_and_leaves_nothing(tmp_path: Path) -> None:
     assert len(re.findall(r"^ +[0-9.]+ s +\w+ +[0-9.]+ \w+ → \w+ +submitted$", output, re.MULTILINE)) == 9
     assert len(re.findall("●●●●● confirmed", output)) == 9
     assert len(re.findall("✗✗✗✗✗ failed", output)) == 1
-    assert "is below the order's floor of 1000000" in output
+    assert "is below the order's minimum output of 1000000" in output
     assert re.search(r"^(raydium|meteora) .* ◀ chosen", output, re.MULTILINE)
     assert re.search(r"more than (raydium|meteora)$", output, re.MULTILINE)
     for service in ("engine-api", "engine-worker", "mockdex"):

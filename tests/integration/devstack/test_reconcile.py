@@ -72,6 +72,32 @@ async def test_a_finished_order_stays_as_it_is(chain: Chain, dex_url: str, datab
     assert (await audit(database_url, dex_url)).clean
 
 
+@pytest.mark.parametrize("paid", [2**63, 2**64 - 1])
+async def test_a_swap_of_any_amount_of_the_chain_is_reconciled(
+    chain: Chain, dex_url: str, database_url: str, paid: int
+) -> None:
+    """One that the books could not hold would keep all the others from being reconciled."""
+    order_id, other = store(database_url, "submitted", "s1"), store(database_url, "submitted", "s2")
+    chain.land(order_id, "s1", paid=paid)
+    chain.land(other, "s2")
+    await reconcile(database_url, dex_url, apply=True)
+    assert order(database_url, order_id)["amount_out"] == paid
+    assert ended(database_url, other) == ("confirmed", "s2", 1)
+
+
+async def test_an_order_that_its_owner_cancelled_and_that_was_not_swapped_is_cancelled(
+    chain: Chain, dex_url: str, database_url: str
+) -> None:
+    """The request came while it was submitted, and its attempt landed with an error."""
+    order_id = store(database_url, "submitted", "s1")
+    chain.land(order_id, "s1", error=6000)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE orders SET cancel_requested_at = now() WHERE id = %s", (order_id,))
+    await reconcile(database_url, dex_url, apply=True)
+    assert order(database_url, order_id)["status"] == "cancelled"
+    assert (await audit(database_url, dex_url)).clean
+
+
 async def test_an_order_that_was_not_swapped_is_never_executed_again(
     chain: Chain, dex_url: str, database_url: str
 ) -> None:

@@ -3,10 +3,12 @@
 import pytest
 
 from engine_common import errors
-from engine_common.errors import EngineError, NoLiquidity, Verdict
+from engine_common.errors import EngineError, NoLiquidity, Verdict, verdicts
 
 VERDICTS = {
-    "no_liquidity": True,
+    "no_liquidity": False,
+    "unknown_pair": False,
+    "amount_too_small": False,
     "slippage_exceeded": True,
     "swap_failed": True,
     "transaction_expired": True,
@@ -18,8 +20,8 @@ VERDICTS = {
 
 def test_every_verdict_says_whether_it_may_be_tried_again() -> None:
     """Codes are unique, and the list is complete."""
-    found = {verdict.code: verdict.retryable for verdict in Verdict.__subclasses__()}
-    assert len(found) == len(Verdict.__subclasses__())
+    found = {verdict.code: verdict.retryable for verdict in verdicts()}
+    assert len(found) == len(verdicts())
     assert found == VERDICTS
 
 

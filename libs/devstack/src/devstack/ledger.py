@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import aiohttp
@@ -10,7 +10,7 @@ from pydantic import (
     AliasGenerator,
     BaseModel,
     ConfigDict,
-    NonNegativeInt,
+    Field,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -21,6 +21,7 @@ from devstack.faults import LedgerUnreadable
 from engine_common.errors import SlippageExceeded, SwapFailed, SwapRejected
 from engine_common.store import restoration
 from engine_common.store.audit import Landing
+from engine_common.tokens import MAX_BASE_UNITS
 
 _PAGE = 1000
 # The contract of the ledger names them: docs/contracts.md.
@@ -37,8 +38,8 @@ class _Swap(BaseModel):
     attempt: PositiveInt
     venue: str
     pool: str
-    minimum_out: NonNegativeInt
-    amount_out: PositiveInt | None
+    minimum_out: Annotated[int, Field(ge=0, le=MAX_BASE_UNITS)]
+    amount_out: Annotated[int, Field(gt=0, le=MAX_BASE_UNITS)] | None
 
     @model_validator(mode="after")
     def _has_an_amount_if_it_succeeded(self) -> "_Swap":
