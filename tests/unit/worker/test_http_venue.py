@@ -15,6 +15,7 @@ from engine_worker.dex.http_venue import HttpVenue
 from engine_worker.dex.meteora import Meteora
 from engine_worker.dex.raydium import Raydium
 from engine_worker.ports import Quote, QuoteRequest
+from support.orders import POOL
 from support.web import Said, answering_server
 
 REQUEST = QuoteRequest(TOKENS["SOL"], TOKENS["USDC"], 1_500_000_000)
@@ -27,7 +28,7 @@ OFFER = {
     "slippageBps": 50,
     "priceImpactPct": "0.004",
     "feeAmount": "1500000",
-    "pool": "8sLb",
+    "pool": POOL,
     "contextSlot": 1234,
 }
 
@@ -47,7 +48,7 @@ async def venue(server: Said) -> AsyncIterator[HttpVenue]:
 async def test_an_offer_is_read_as_it_was_meant(venue: HttpVenue, server: Said) -> None:
     """Amounts are decimal strings of base units; the fee is in the input token."""
     server.body = orjson.dumps(OFFER)
-    assert await venue.quote(REQUEST) == Quote("raydium", "8sLb", 222_913_001, 1_500_000, "0.004")
+    assert await venue.quote(REQUEST) == Quote("raydium", POOL, 222_913_001, 1_500_000, "0.004")
     ((path, _),) = server.requests
     assert path == (
         f"/venues/raydium/quote?inputMint={TOKENS['SOL'].mint}&outputMint={TOKENS['USDC'].mint}&amount=1500000000"
@@ -93,7 +94,13 @@ async def test_an_answer_that_is_none_is_no_verdict_on_the_order(
     "wrong",
     [
         *({"outAmount": "many"}, {"outAmount": "-1"}, {"outAmount": str(2**64)}, {"feeAmount": "-"}),
-        *({"feeAmount": "-1"}, {"pool": None}, {"pool": 5}),
+        *({"feeAmount": "-1"}, {"feeAmount": str(2**64)}, {"pool": None}, {"pool": 5}, {"pool": "8sLb"}),
+        *(
+            {"pool": POOL + "\0"},
+            {"priceImpactPct": "a lot"},
+            {"priceImpactPct": "1" * 5_000},
+            {"priceImpactPct": "\0"},
+        ),
     ],
 )
 async def test_an_offer_that_no_order_can_keep_is_none(venue: HttpVenue, server: Said, wrong: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from engine_common.errors import DexUnavailable, StoreRefused, UnexpectedError, Unreachable, Verdict
@@ -150,7 +151,7 @@ class Execution:
         When everything is refused the order stays as it is stored and is tried again a little later.
         """
         refusal: StoreRefused | None = None
-        for candidate in (move, *self._instead_of(move)):
+        for candidate in chain((move,), self._instead_of(move)):
             if self._lease_is_doubtful() and not await self._still_as_known():
                 return
             try:

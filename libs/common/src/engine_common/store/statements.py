@@ -27,7 +27,7 @@ WITH input AS (
                 AS stopped, i.type IN ('cancel_requested', 'landed') AS noted,
            i.attempt - (i.type = 'retrying')::int AS attempt_left
     FROM orders o JOIN input i USING (id) ORDER BY o.id FOR NO KEY UPDATE OF o
-), judged AS MATERIALIZED (
+), judged AS (
     SELECT i.*, CASE WHEN stopped THEN 'cancelled' ELSE target END AS goal,
            CASE WHEN stopped THEN 'status' ELSE type END AS goal_type,
            CASE WHEN stopped THEN attempt_left ELSE attempt END AS goal_attempt,

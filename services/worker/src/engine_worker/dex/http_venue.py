@@ -1,5 +1,6 @@
 """A venue behind an HTTP quote interface, as `docs/contracts.md` describes it."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,10 @@ from engine_worker.ports import Quote, QuoteRequest
 
 # A quote that takes longer is worth nothing.
 _QUOTE_WITHIN_S = 2.0
+
+# What orders keep of an offer: anything else could neither be stored nor signed.
+_ADDRESS = re.compile("[1-9A-HJ-NP-Za-km-z]{32,44}")
+_PERCENT = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE]-?[0-9]{1,2})?")
 
 _NO_OFFER: Mapping[str, type[NoLiquidity]] = {
     "unknown_pair": UnknownPair,
@@ -64,12 +69,15 @@ class HttpVenue:
         pool, amount_out, fee_amount = answer["pool"], int(answer["outAmount"]), int(answer["feeAmount"])
         if amount_out == 0:
             raise AmountTooSmall("the amount is so small that it would pay nothing")
-        if not isinstance(pool, str) or not 0 < amount_out <= MAX_BASE_UNITS or fee_amount < 0:
-            raise ValueError("no order can keep such an offer")
+        impact = str(answer["priceImpactPct"])
+        if not 0 < amount_out <= MAX_BASE_UNITS or not 0 <= fee_amount <= MAX_BASE_UNITS:
+            raise ValueError("its amounts are none of the chain's")
+        if not _ADDRESS.fullmatch(pool) or not _PERCENT.fullmatch(impact):
+            raise ValueError("its pool is no address, or its price impact no number")
         return Quote(
             venue=self.name,
             pool=pool,
             amount_out=amount_out,
             fee_amount=fee_amount,
-            price_impact_pct=str(answer["priceImpactPct"]),
+            price_impact_pct=impact,
         )
