@@ -128,7 +128,8 @@ class Conductor:
 
     async def _set_dex(self, fault: Fault) -> None:
         setting, value = fault.victim, fault.parameters["rate"]
-        await self._until_set({setting: round(value) if setting.endswith("_ms") else value}, self._patience_s)
+        whole = isinstance(self._dex_settings[setting], int)
+        await self._until_set({setting: round(value) if whole else value}, self._patience_s)
         await asyncio.sleep(fault.seconds)
         await self.restore_dex(setting)
 
@@ -225,5 +226,7 @@ def _weather(fault: Fault) -> Weather:
             return Weather(refuses=True)
         case "trickle":
             return Weather(bytes_per_s=fault.parameters["bytes_per_s"])
+        case "repeat":
+            return Weather(repeats=True)
         case act:
             raise ValueError(f"the network has no {act}")

@@ -120,7 +120,8 @@ def _network_kinds() -> list[Kind]:
             Kind(f"net-cut-{near}-{far}", "cut", pair, (0.2, 2.0)),
             Kind(f"net-trickle-{near}-{far}", "trickle", pair, (1.0, 3.0), {"bytes_per_s": (2_000, 20_000)}),
         ]
-    return kinds
+    # An answer that comes twice: the second one belongs to no request.
+    return [*kinds, Kind("net-stray-worker-mockdex", "repeat", "worker>mockdex", (1.0, 3.0))]
 
 
 def _dex_kinds() -> list[Kind]:
@@ -144,6 +145,10 @@ def _dex_kinds() -> list[Kind]:
         rate("no-liquidity", "no_liquidity_rate", half),
         rate("rpc-error", "rpc_error_rate", often),
         rate("swap-failure", "failure_rate", half),
+        rate("node-pruned", "transaction_pruned_rate", often),
+        rate("node-max-body", "rpc_max_body_bytes", {"rate": (1_000, 20_000)}),
+        rate("node-max-batch", "rpc_max_batch", {"rate": (1, 5)}),
+        rate("node-rate-limit", "rpc_rate_limit", {"rate": (3, 40)}),
         Kind("dex-slow", "set-dex", "mockdex", lasts, {"rate": (1500, 4000)}, "execution_delay_ms"),
     ]
 

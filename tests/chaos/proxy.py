@@ -1,4 +1,4 @@
-"""A TCP proxy between two processes that can delay, swallow, trickle, cut and tear what passes through it."""
+"""A TCP proxy between two processes that can delay, swallow, trickle, repeat, cut and tear what passes through it."""
 
 import asyncio
 import random
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 _CHUNK = 65_536
 _TRICKLES_PER_S = 20
+_LATEST_REPEAT_S = 0.02
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends RST instead of FIN
 
 
@@ -24,6 +25,7 @@ class Weather:
     bytes_per_s: float | None = None
     swallows: bool = False  # accepts, and passes nothing on as long as this holds
     refuses: bool = False
+    repeats: bool = False  # what the target says comes once more, a little later
 
 
 FAIR = Weather()
@@ -113,14 +115,20 @@ class Proxy:
         self._connections.add(connection)
         try:
             await asyncio.gather(
-                self._forward(connection, reader, far_writer), self._forward(connection, far_reader, writer)
+                self._forward(connection, reader, far_writer),
+                self._forward(connection, far_reader, writer, answers=True),
             )
         finally:
             self._connections.discard(connection)
             connection.close()
 
     async def _forward(
-        self, connection: "_Connection", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        connection: "_Connection",
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        answers: bool = False,
     ) -> None:
         with suppress(ConnectionError, RuntimeError):  # RuntimeError: uvloop, of a transport that is closing
             while data := await reader.read(_CHUNK):
@@ -131,6 +139,8 @@ class Proxy:
                     connection.reset()
                     return
                 await self._pass(data, writer)
+                if answers and self._weather.repeats:
+                    asyncio.get_running_loop().call_later(random.uniform(0, _LATEST_REPEAT_S), _repeat, data, writer)
         connection.close()
 
     async def _hold_up(self) -> None:
@@ -164,6 +174,11 @@ class _Connection:
     def reset(self) -> None:
         for writer in self._writers:
             _reset(writer)
+
+
+def _repeat(data: bytes, writer: asyncio.StreamWriter) -> None:
+    if not writer.is_closing():
+        writer.write(data)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -31,7 +31,7 @@ _CONNECTIONS = 300
 _SETTLED_WITHIN_S = 90.0
 _LOOK_EVERY_S = 0.25
 _PROGRESS_EVERY_S = 10.0
-# The settings of the mock DEX that faults change, as they are without faults; the others are 0.
+# The settings of the mock DEX that faults change, as they are without faults.
 DEX_SETTINGS: dict[str, object] = {
     "execution_delay_ms": int(SETTINGS["MOCK_DEX_EXECUTION_DELAY_MS"]),
     "failure_rate": float(SETTINGS["MOCK_DEX_FAILURE_RATE"]),
@@ -47,6 +47,10 @@ DEX_SETTINGS: dict[str, object] = {
     "quote_error_rate_meteora": None,
     "no_liquidity_rate": 0.0,
     "rpc_error_rate": 0.0,
+    "transaction_pruned_rate": 0.0,
+    "rpc_max_body_bytes": 51_200,
+    "rpc_max_batch": 0,
+    "rpc_rate_limit": 0,
 }
 _UNFINISHED = "SELECT count(*) FROM orders WHERE finished_at IS NULL"
 

@@ -121,6 +121,18 @@ async def test_a_trickle_is_slow_and_complete(proxy: Proxy) -> None:
         assert time.monotonic() - began >= 0.15  # the first piece goes at once
 
 
+async def test_what_the_target_says_may_come_twice(proxy: Proxy) -> None:
+    """The second time a little later; what is said to it goes once."""
+    async with connected(proxy) as peer:
+        await said_back(peer, b"before")
+        proxy.weather = Weather(repeats=True)
+        assert await said_back(peer, b"hello") == b"hello"
+        assert await peer[0].readexactly(5) == b"hello"
+        proxy.weather = FAIR
+        assert await said_back(peer, b"after") == b"after"
+        assert await is_silent(peer[0])
+
+
 async def test_a_target_that_is_away_is_a_reset() -> None:
     """And nothing stays open."""
     async with proxy_before("127.0.0.1", free_port()) as proxy, connected(proxy) as (reader, _):

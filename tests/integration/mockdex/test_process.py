@@ -88,9 +88,9 @@ async def start(tmp_path):
 
 
 def batched(items):
-    """Split into lists that one request may carry."""
+    """Split into lists of which one request may carry the transactions, or the signatures."""
     rest = list(items)
-    return [rest[first : first + 256] for first in range(0, len(rest), 256)]
+    return [rest[first : first + 64] for first in range(0, len(rest), 64)]
 
 
 async def poll_until_landed(process, signatures):

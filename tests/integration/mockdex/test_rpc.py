@@ -42,7 +42,58 @@ async def test_a_batch_is_answered_call_by_call_in_order(exchange):
     assert answers[2]["error"]["code"] == -32601
 
 
+async def test_a_body_has_at_most_50_kib_as_a_stock_validator_takes_them(exchange):
+    calls = [("getBlockHeight", "x" * 1_000)] * 52
+    assert (await exchange.ask.batch(*calls))["code"] == "body_too_large"
+    assert len(await exchange.ask.batch(*calls[:40])) == 40
+    await exchange.ask.tune(rpc_max_body_bytes=200)
+    status, answer = await raw(exchange, b"[" + b" " * 200 + b"]")
+    assert (status, answer["message"]) == (413, "a request has at most 200 bytes")
+
+
+async def test_a_node_may_take_few_calls_together_or_no_arrays_at_all(exchange):
+    await exchange.ask.tune(rpc_max_batch=2)
+    assert len(await exchange.ask.batch(*[("getBlockHeight",)] * 2)) == 2
+    assert (await exchange.ask.batch(*[("getBlockHeight",)] * 3))["code"] == "batch_too_large"
+    await exchange.ask.tune(rpc_max_batch=1)
+    status, answer = await raw(exchange, b'[{"jsonrpc":"2.0","id":1,"method":"getBlockHeight"}]')
+    assert (status, answer["code"]) == (400, "no_batches")
+    assert await exchange.ask.rpc("getBlockHeight")
+
+
+async def test_a_node_may_limit_the_rate_and_says_when_to_come_back(exchange):
+    await exchange.ask.tune(rpc_rate_limit=3)
+    answers = [
+        await exchange.ask.http("POST", "/rpc", b'{"jsonrpc":"2.0","id":1,"method":"getBlockHeight"}')
+        for _ in range(20)
+    ]
+    limited = [headers["retry-after"] for status, _, headers in answers if status == 429]
+    assert len(limited) >= 15
+    assert set(limited) == {"1"}
+    await exchange.ask.tune(rpc_rate_limit=0)
+    assert await exchange.ask.rpc("getBlockHeight")
+
+
+async def test_a_node_may_want_a_key(exchange):
+    await exchange.ask.tune(rpc_api_key="let-me-in")
+    call = b'{"jsonrpc":"2.0","id":1,"method":"getBlockHeight"}'
+    for query, status in (("", 401), ("?api-key=other", 401), ("?api-key=let-me-in", 200)):
+        assert (await exchange.ask.http("POST", f"/rpc{query}", call))[0] == status
+
+
+async def test_a_node_may_have_pruned_a_transaction_whose_status_it_knows(exchange):
+    signature = await exchange.ask.rpc("sendTransaction", exchange.swap(), BASE64)
+    await exchange.pass_ms(4_000)
+    await exchange.ask.tune(transaction_pruned_rate=1.0)
+    (status,) = (await exchange.ask.rpc("getSignatureStatuses", [signature]))["value"]
+    assert status["err"] is None
+    assert await exchange.ask.rpc("getTransaction", signature, {"encoding": "json"}) is None
+    await exchange.ask.tune(transaction_pruned_rate=0.0)
+    assert await exchange.ask.rpc("getTransaction", signature, {"encoding": "json"}) is not None
+
+
 async def test_a_batch_has_at_most_512_calls(exchange):
+    await exchange.ask.tune(rpc_max_body_bytes=10**6)
     assert len(await exchange.ask.batch(*[("getBlockHeight",)] * 512)) == 512
     assert (await exchange.ask.batch(*[("getBlockHeight",)] * 513))["error"]["code"] == -32600
     assert (await raw(exchange, b"[]"))[1]["error"]["code"] == -32600

@@ -23,6 +23,7 @@ def test_the_defaults_are_those_of_the_specification():
         "quote_delay_ms": 200,
         "execution_delay_ms": 2500,
         "failure_rate": 0.05,
+        "rpc_max_body_bytes": 51_200,
     }
     settings = MockdexSettings.load()
     assert (settings.mock_dex_block_ms, settings.mock_dex_valid_blocks) == (400, 151)
@@ -35,8 +36,8 @@ def test_everything_can_be_set_by_environment(monkeypatch, name):
     knob, venue = NAMES[name]
     monkeypatch.setenv(f"MOCK_DEX_{name.upper()}", "true" if knob.kind is bool else "1")
     tuning = MockdexSettings.load().tuning()
-    assert tuning.value(knob.name, venue) == 1
-    assert [other for other, value in tuning.values().items() if value == 1] == [name]
+    assert str(int(tuning.value(knob.name, venue))) == "1"
+    assert [other for other, value in tuning.values().items() if value in (1, "1")] == [name]
 
 
 def test_the_failure_rate_has_a_second_name(monkeypatch):

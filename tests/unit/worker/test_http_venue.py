@@ -1,8 +1,13 @@
 """A venue over HTTP: every answer of the contract, and every other one, read as what it means for an order."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 import pytest
@@ -10,7 +15,7 @@ import pytest
 from devstack.ports import free_port
 from engine_common.errors import AmountTooSmall, NoLiquidity, UnknownPair, Unreachable
 from engine_common.tokens import TOKENS
-from engine_worker.dex.http_client import HttpClient
+from engine_worker.dex.http_client import HttpClient, Response
 from engine_worker.dex.http_venue import HttpVenue
 from engine_worker.dex.meteora import Meteora
 from engine_worker.dex.raydium import Raydium
@@ -121,6 +126,80 @@ async def test_the_largest_amount_of_the_chain_is_an_offer(venue: HttpVenue, ser
     """Solana's amounts are unsigned 64-bit integers."""
     server.body = orjson.dumps(OFFER | {"outAmount": str(2**64 - 1)})
     assert (await venue.quote(REQUEST)).amount_out == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "other", [{"inputMint": "x"}, {"outputMint": TOKENS["JUP"].mint}, {"inAmount": "1500000001"}, {"inAmount": None}]
+)
+async def test_an_offer_for_another_pair_or_amount_is_another_orders(
+    venue: HttpVenue, server: Said, other: dict[str, Any]
+) -> None:
+    """A stray answer must not become this order's quote, and the ones behind it on the connection neither."""
+    server.body = orjson.dumps(OFFER | other)
+    with pytest.raises(Unreachable, match="no quote of what was asked"):
+        await venue.quote(REQUEST)
+
+
+class _Credulous(Raydium):
+    """A venue that takes whatever comes for the answer to its question, as it once did."""
+
+    def _require_answer_to(self, request: QuoteRequest, answer: Mapping[str, Any], response: Response) -> None:
+        del request, answer, response
+
+
+async def _repeating(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer each request, and before the second one the first once more: an answer that was duplicated on its way."""
+    first = b""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        for number in itertools.count():
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            amount = parse_qs(head.split(" ")[1].partition("?")[2])["amount"][0]
+            body = orjson.dumps(OFFER | {"inAmount": amount, "outAmount": amount})
+            answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+            first = first or answer
+            writer.write(first + answer if number == 1 else answer)
+    writer.close()
+
+
+@pytest.mark.parametrize(("kind", "mistaken"), [(Raydium, False), (_Credulous, True)])
+async def test_every_answer_belongs_to_its_request(kind: type[HttpVenue], mistaken: bool) -> None:
+    """A repeated answer never becomes another order's quote; a venue with that bug is found."""
+    handlers: list[asyncio.Task[None]] = []
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.append(asyncio.create_task(_repeating(reader, writer)))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with aclosing(HttpClient(url, max_connections=1)) as http:
+        venue, offered = kind(http), []
+        for amount in (1_000, 2_000, 3_000, 4_000):
+            try:
+                offered.append((amount, (await venue.quote(replace(REQUEST, amount_in=amount))).amount_out))
+            except Unreachable:
+                continue
+    server.close()
+    await asyncio.gather(*handlers)
+    assert any(asked != answered for asked, answered in offered) is mistaken
+    assert len(offered) >= 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_is_no_bug_of_ours(venue: HttpVenue, server: Said, status: int) -> None:
+    """The order waits while somebody mends the key, and no attempt is spent."""
+    server.status = status
+    server.body = orjson.dumps({"code": "unauthorized", "message": "no"})
+    with pytest.raises(Unreachable, match="check the key, user and password in DEX_URL"):
+        await venue.quote(REQUEST)
+
+
+async def test_a_venue_that_says_when_to_come_back_is_heard(venue: HttpVenue, server: Said) -> None:
+    """The circuit leaves it alone until then."""
+    server.status, server.headers = 429, {"retry-after": "3"}
+    server.body = orjson.dumps({"code": "rate_limited", "message": "too many requests"})
+    with pytest.raises(Unreachable) as raised:
+        await venue.quote(REQUEST)
+    assert raised.value.retry_after_s == 3.0
 
 
 @pytest.mark.parametrize("threshold", ["1", "0", str(2**64), None, "many"])

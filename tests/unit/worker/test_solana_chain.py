@@ -167,6 +167,25 @@ async def test_a_transaction_that_the_node_does_not_show_yet_is_asked_for_again(
         await chain(Rpc(answer)).received_amount("signature", MINT, OWNER)
 
 
+@in_virtual_time
+async def test_a_landed_transaction_that_the_node_has_pruned_is_read_from_the_archive() -> None:
+    """The archive is asked for nothing else, and for nothing that the node shows."""
+    node, archive = Rpc(None), Rpc(transaction((OWNER, MINT, 100, 1_095)))
+    asked = SolanaChain(node, VirtualClock(), archive)
+    assert await asked.received_amount("signature", MINT, OWNER) == 995
+    assert [method for method, _ in node.calls + archive.calls] == ["getTransaction"] * 2
+    shown = SolanaChain(Rpc(transaction((OWNER, MINT, 0, 7))), VirtualClock(), archive)
+    assert await shown.received_amount("signature", MINT, OWNER) == 7
+    assert len(archive.calls) == 1
+
+
+@in_virtual_time
+async def test_a_transaction_that_the_archive_does_not_show_either_is_waited_for() -> None:
+    """It has landed: some day a node shows it."""
+    with pytest.raises(Unreachable):
+        await SolanaChain(Rpc(None), VirtualClock(), Rpc(None)).received_amount("signature", MINT, OWNER)
+
+
 @pytest.mark.parametrize("answer", [None, 5, {}, {"value": None}, {"context": {}}, {"value": [{"slot": 1}]}])
 @in_virtual_time
 async def test_an_answer_of_another_form_is_no_answer(answer: Any) -> None:

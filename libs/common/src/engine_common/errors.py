@@ -33,7 +33,14 @@ class EngineError(Exception):
 
 
 class Unreachable(EngineError):
-    """A venue or the chain gave no usable answer; whatever was asked for is undecided."""
+    """A venue or the chain gave no usable answer; whatever was asked for is undecided.
+
+    `retry_after_s`: how long it asked to be left alone, if it did.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class Verdict(EngineError):

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as UndecodableValue
 
 from engine_common import admission
+from engine_common.http_address import HttpAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,11 +90,17 @@ def _names_a_port(value: str) -> str:
     return value
 
 
+def _names_an_http_server(value: str) -> str:
+    """Refuse at the start a URL that could not be honoured whole."""
+    HttpAddress.parse(value)
+    return value
+
+
 _ESCAPES = "in a password, characters such as / # ? @ : are written as %2F %23 %3F %40 %3A"
 
 DatabaseUrl = Annotated[str, _begins_with("postgresql", "postgres"), AfterValidator(_names_a_database)]
 RedisUrl = Annotated[str, _begins_with("redis", "rediss", "unix"), AfterValidator(_names_a_port)]
-HttpUrl = Annotated[str, _begins_with("http", "https")]
+HttpUrl = Annotated[str, _begins_with("http", "https"), AfterValidator(_names_an_http_server)]
 
 
 class Settings(BaseSettings):

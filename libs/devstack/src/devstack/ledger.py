@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from pydantic.alias_generators import to_camel
 
 from devstack.faults import LedgerUnreadable
 from engine_common.errors import SlippageExceeded, SwapFailed, SwapRejected
+from engine_common.http_address import HttpAddress
 from engine_common.store import restoration
 from engine_common.store.audit import Landing
 from engine_common.tokens import MAX_BASE_UNITS
@@ -54,7 +56,7 @@ class Ledger:
 
     def __init__(self, session: aiohttp.ClientSession, dex_url: str) -> None:
         self._session = session
-        self._url = f"{dex_url.rstrip('/')}/ledger"
+        self._address = HttpAddress.parse(dex_url)
         self._cursor: str | None = None
 
     async def pages(self) -> AsyncGenerator[list[Landing]]:
@@ -84,14 +86,22 @@ class Ledger:
             more = page["nextCursor"] is not None and bool(rows)
 
     async def _page(self) -> Mapping[str, Any]:
-        query = {"limit": str(_PAGE), **({"after": self._cursor} if self._cursor else {})}
+        query = f"limit={_PAGE}" + (f"&after={self._cursor}" if self._cursor else "")
+        address = self._address
+        headers = {"authorization": address.authorization} if address.authorization else {}
         try:
-            async with self._session.get(self._url, params=query) as response:
-                response.raise_for_status()
+            url = address.origin + address.target("/ledger", query)
+            async with self._session.get(url, headers=headers) as response:
+                if response.status != HTTPStatus.OK:
+                    raise LedgerUnreadable(self._unreadable(f"it answered {response.status}"))
                 return await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise LedgerUnreadable(f"The ledger cannot be read from {self._url}: {reason}.") from error
+            raise LedgerUnreadable(self._unreadable(type(error).__name__)) from error
+
+    def _unreadable(self, reason: str) -> str:
+        """Say what failed without the URL's query and user: a key may stand there."""
+        where = f"{self._address.origin}{self._address.prefix}/ledger"
+        return f"The ledger cannot be read from {where}: {reason}. Check DEX_URL and that the mock DEX is running."
 
 
 def _landing(row: Mapping[str, Any]) -> Landing:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from engine_common.telemetry import tracing
 from mockdex.admin import AdminEndpoint
 from mockdex.curves import VENUES
+from mockdex.node_limits import NodeLimits
 from mockdex.quotes import PoolsEndpoint, QuoteDesk, QuoteEndpoint
 from mockdex.rpc import RpcEndpoint
 from mockdex.rpc_methods import Methods
@@ -50,7 +51,9 @@ def open_desks(exchange: Exchange) -> dict[str, QuoteDesk]:
 def build_app(exchange: Exchange, desks: dict[str, QuoteDesk], admin_token: str | None) -> ASGIApp:
     """Build the application; without a token there is no /admin."""
     chain, markets, faults = exchange.chain, exchange.markets, exchange.faults
-    rpc = RpcEndpoint(Methods(chain, exchange.driver, exchange.ledger, markets, faults), faults)
+    rpc = RpcEndpoint(
+        Methods(chain, exchange.driver, exchange.ledger, markets, faults), faults, NodeLimits(exchange.tuning)
+    )
     routes = [Route(path, QuoteEndpoint(desk)) for path, desk in desks.items()]
     routes += _cold_routes(exchange, PoolsEndpoint(markets, chain))
     if admin_token:

@@ -22,8 +22,16 @@ class Faults:
 
     def strikes(self, rate: str, venue: str = "") -> bool:
         """Tell whether a fault happens now; a rate of 0 draws nothing."""
-        share = self._tuning.value(rate, venue)
+        share = self._share(rate, venue)
         return share > 0 and self.draw(rate, venue) < share * _SPAN
+
+    def marks(self, rate: str, name: str) -> bool:
+        """Tell whether a fault holds for the thing of this name: the same whenever it is asked, while the rate is."""
+        share = self._share(rate)
+        return share > 0 and _number(f"{self._seed}|{rate}|{name}") < share * _SPAN
+
+    def _share(self, rate: str, venue: str = "") -> float:
+        return float(self._tuning.value(rate, venue))
 
     def delay_ms(self, delay: str, venue: str) -> int:
         """Return the latency of a call: the set one, 20 % more or less; 0 stays 0."""
@@ -35,4 +43,8 @@ class Faults:
         counter = f"{kind}|{venue}"
         number = self.drawn.get(counter, 0)
         self.drawn[counter] = number + 1
-        return int.from_bytes(blake2b(f"{self._seed}|{counter}|{number}".encode(), digest_size=8).digest())
+        return _number(f"{self._seed}|{counter}|{number}")
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from mockdex.faults import Faults
+    from mockdex.node_limits import NodeLimits
     from mockdex.rpc_methods import Methods
 
 LARGEST_BATCH = 512
-_LARGEST_BODY_BYTES = 2 * 1024 * 1024
 _WRONG_METHOD = refusal(405, "method_not_allowed", "JSON-RPC is spoken by POST", (b"allow", b"POST"))
-_TOO_LARGE = refusal(413, "body_too_large", f"a request has at most {_LARGEST_BODY_BYTES} bytes")
 _LIMITED = refusal(429, "rate_limited", "too many requests", (b"retry-after", b"1"))
 _UNAVAILABLE = refusal(503, "unavailable", "the node is unavailable")
 _PARSE_ERROR, _INVALID_REQUEST, _METHOD_NOT_FOUND = -32700, -32600, -32601
@@ -36,19 +35,23 @@ class _Waiting(NamedTuple):
 class RpcEndpoint:
     """`POST /rpc` as an ASGI application."""
 
-    def __init__(self, methods: Methods, faults: Faults) -> None:
+    def __init__(self, methods: Methods, faults: Faults, limits: NodeLimits) -> None:
         self._calls: dict[str, Callable[[list[Any]], Any]] = methods.by_name()
         self._faults = faults
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["method"] != "POST":
             await send_answer(send, _WRONG_METHOD)
             return
+        if refused := self._limits.refuse_caller(scope["query_string"]) or self._limits.refuse_rate():
+            await send_answer(send, refused)
+            return
         try:
-            body = await read_body(receive, _LARGEST_BODY_BYTES)
+            body = await read_body(receive, self._limits.max_body_bytes)
         except BodyTooLarge:
-            await send_answer(send, _TOO_LARGE)
+            await send_answer(send, self._limits.refuse_body())
             return
         if body is None:
             return
@@ -58,11 +61,13 @@ class RpcEndpoint:
             await send_answer(send, _UNAVAILABLE)
         elif (replies := await self._replies(body)) is None:
             await hang_up(scope, receive)
+        elif isinstance(replies, Answer):
+            await send_answer(send, replies)
         else:
             await send_answer(send, Answer(200, orjson.dumps(replies)))
 
     async def _replies(self, body: bytes) -> Any:
-        """Work out the answer; None when it is lost."""
+        """Work out the replies, or the refusal of all calls together; None when the answer is lost."""
         try:
             request: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -70,6 +75,8 @@ class RpcEndpoint:
         if not isinstance(request, list):
             return await _settle(self._call(request))
         calls = cast("list[Any]", request)
+        if refused := self._limits.refuse_batch(len(calls)):
+            return refused
         if not 0 < len(calls) <= LARGEST_BATCH:
             return _error(None, _INVALID_REQUEST, f"a batch has 1 to {LARGEST_BATCH} calls")
         replies = [self._call(call) for call in calls]

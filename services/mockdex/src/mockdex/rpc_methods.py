@@ -155,6 +155,8 @@ class Methods:
 
     def _get_transaction(self, params: list[Any]) -> Any:
         signature = _string(params, "a signature")
+        if self._faults.marks("transaction_pruned_rate", signature):
+            return None
         landing = self._chain.landings.details(signature)
         if landing is not None:
             return transaction_json(landing, self._markets)

@@ -11,9 +11,13 @@ from mockdex.curves import VENUES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Value = int | float | bool
+Value = int | float | bool | str
 DelayMs = Annotated[int, Field(ge=0, le=600_000)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+BodyBytes = Annotated[int, Field(ge=1, le=16 * 1024 * 1024)]
+Calls = Annotated[int, Field(ge=0, le=512)]
+PerSecond = Annotated[int, Field(ge=0, le=1_000_000)]
+Key = Annotated[str, Field(max_length=200, pattern="^[!-~]*$")]
 
 
 class Knob(NamedTuple):
@@ -49,6 +53,41 @@ KNOBS = (
         per_venue=False,
     ),
     Knob("rpc_error_rate", Rate, 0.0, "share of RPC requests answered with HTTP 503", per_venue=False),
+    Knob(
+        "rpc_max_body_bytes",
+        BodyBytes,
+        51_200,
+        "larger RPC requests are answered with HTTP 413, as a stock validator does",
+        per_venue=False,
+    ),
+    Knob(
+        "rpc_max_batch",
+        Calls,
+        0,
+        "arrays of more RPC calls are answered with HTTP 413; 0: no own limit; 1: arrays are answered with HTTP 400",
+        per_venue=False,
+    ),
+    Knob(
+        "rpc_rate_limit",
+        PerSecond,
+        0,
+        "RPC requests a second above which HTTP 429 with Retry-After is answered; 0: any number",
+        per_venue=False,
+    ),
+    Knob(
+        "rpc_api_key",
+        Key,
+        "",
+        "RPC requests without `?api-key=` and this key are answered with HTTP 401; empty: none is needed",
+        per_venue=False,
+    ),
+    Knob(
+        "transaction_pruned_rate",
+        Rate,
+        0.0,
+        "share of landed transactions that `getTransaction` answers with null although their status is known",
+        per_venue=False,
+    ),
 )
 EVERYWHERE = ""
 

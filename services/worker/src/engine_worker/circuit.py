@@ -27,7 +27,7 @@ class GuardedVenue:
     """A venue behind its circuit, which opens when the venue gives no answer and closes by itself when it does.
 
     It is left out only while another takes part: with all of them dead every order asks, so that none waits, or fails,
-    because nobody has looked yet whether they are back.
+    because nobody has looked yet whether they are back. A venue that says when to come back is not asked before.
     """
 
     def __init__(self, venue: Venue, clock: Clock) -> None:
@@ -40,6 +40,7 @@ class GuardedVenue:
         self._failures = 0
         self._pause_s = FIRST_PAUSE_S
         self._try_at = 0.0
+        self._left_alone_until = float("-inf")
 
     @property
     def open(self) -> bool:
@@ -67,6 +68,9 @@ class GuardedVenue:
 
     def _admit(self) -> bool:
         """Let the question through, and tell whether it is the one that tries the venue. Raises Unreachable."""
+        left_s = self._left_alone_until - self._clock.monotonic()
+        if left_s > 0:
+            raise Unreachable(f"asked to be left alone for another {left_s:.0f} s (Retry-After)")
         if self._state is _State.CLOSED:
             return False
         if self._state is _State.OPEN and self._clock.monotonic() >= self._try_at:
@@ -86,6 +90,8 @@ class GuardedVenue:
         log.info("%s answers again and takes part", self.name)
 
     def _failed(self, error: Unreachable, *, trying: bool) -> None:
+        if error.retry_after_s:
+            self._left_alone_until = self._clock.monotonic() + error.retry_after_s
         if self._state is _State.CLOSED:
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:

@@ -39,6 +39,9 @@ _unreadable = _meter.create_counter(
 )
 _swept = _meter.create_counter("engine.orders.swept", description="Orders found by the sweep, not by a message")
 _batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
+_node_refusals = _meter.create_counter(
+    "engine.node.refusals", description="Requests that the node refused as a whole, by HTTP status"
+)
 _open_circuits = _meter.create_up_down_counter(
     "engine.venue.circuits.open", description="Venues that are left out because they do not answer"
 )
@@ -56,6 +59,8 @@ def begin_at_zero() -> None:
         _recovered.add(0, {"lease": lease})
     _swept.add(0)
     _unreadable.add(0)
+    for status in ("401", "403", "413", "429"):
+        _node_refusals.add(0, {"status": status})
     for status in (Status.CONFIRMED, Status.CANCELLED):
         _finished.add(0, {"status": status, "reason": ""})
     for verdict in verdicts():
@@ -112,6 +117,11 @@ def record_quote(venue: str, took_s: float, failure: Exception | None) -> None:
         return
     outcome = "ok" if failure is None else "no_liquidity" if isinstance(failure, NoLiquidity) else "unreachable"
     _quote_latency.record(took_s, {"venue": venue, "outcome": outcome})
+
+
+def record_node_refusal(status: int) -> None:
+    """Count a request that the node refused as a whole."""
+    _node_refusals.add(1, {"status": str(status)})
 
 
 def record_circuit(venue: str, change: int) -> None:

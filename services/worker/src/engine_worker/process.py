@@ -38,6 +38,8 @@ _POOL_SIZE = 4
 # Requests under way at once.
 _MAX_QUOTES = 512
 _MAX_RPC_CALLS = 64
+# A batch asks for up to 200 transactions, each of some ten kilobytes on a busy chain.
+_MAX_RPC_ANSWER_BYTES = 16 * 1024 * 1024
 _SIGN_OFF_WITHIN_S = 2.0
 
 
@@ -64,7 +66,16 @@ class WorkerProcess:
         self._engine = Engine(self._store, self._make_execution, settings.engine_max_in_flight)
         # Of their own each: a venue that hangs must not keep the chain from being asked.
         self._venues = HttpClient(settings.dex_url, max_connections=_MAX_QUOTES)
-        self._node = HttpClient(settings.dex_url, max_connections=_MAX_RPC_CALLS)
+        self._node = HttpClient(
+            settings.dex_url, max_connections=_MAX_RPC_CALLS, max_answer_bytes=_MAX_RPC_ANSWER_BYTES
+        )
+        self._archive = (
+            HttpClient(
+                settings.dex_fallback_url, max_connections=_MAX_RPC_CALLS, max_answer_bytes=_MAX_RPC_ANSWER_BYTES
+            )
+            if settings.dex_fallback_url
+            else None
+        )
         self._tools = self._make_tools(wallet)
         self._delivery = Delivery(settings.redis_url, self._engine.accept, asyncio.get_running_loop())
         self._delivering = False
@@ -73,7 +84,8 @@ class WorkerProcess:
 
     def _make_tools(self, wallet: Keypair) -> Tools:
         signer = WalletSigner(wallet, {venue.name: venue.program_id for venue in VENUES})
-        chain = SolanaChain(JsonRpc(self._node), self._clock)
+        archive = None if self._archive is None else JsonRpc(self._archive)
+        chain = SolanaChain(JsonRpc(self._node), self._clock, archive)
         return Tools(
             clock=self._clock,
             store=self._store,
@@ -144,6 +156,8 @@ class WorkerProcess:
         await self._events.close()
         await self._venues.aclose()
         await self._node.aclose()
+        if self._archive is not None:
+            await self._archive.aclose()
         if self._probes is not None:
             await self._probes.close()
         with contextlib.suppress(TimeoutError):

@@ -13,6 +13,11 @@ class WorkerSettings(BackendSettings):
         description="venues and chain, as a URL",
         json_schema_extra={"required_in_production": True},
     )
+    dex_fallback_url: HttpUrl | None = Field(
+        default=None,
+        description="a second node, as a URL, that is asked for a landed transaction that the first one does not show; "
+        "it should keep the whole history",
+    )
     engine_wallet_key: SecretStr = Field(
         description="signing key of the engine's wallet: a base58 keypair of 64 bytes, as Solana's tools write it"
     )

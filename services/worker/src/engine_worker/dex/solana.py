@@ -17,18 +17,19 @@ _CONFIRMED = ("confirmed", "finalized")
 
 
 class SolanaChain:
-    """Asks a node."""
+    """Asks a node, and for a landed transaction that it does not show another one, `archive`, where there is one."""
 
-    def __init__(self, rpc: JsonRpc, clock: Clock) -> None:
+    def __init__(self, rpc: JsonRpc, clock: Clock, archive: JsonRpc | None = None) -> None:
         self._rpc = rpc
+        self._archive = archive
         self._clock = clock
         self._blockhash: Blockhash | None = None
         self._blockhash_until = 0.0
         self._fetching: asyncio.Task[Blockhash] | None = None
 
-    async def _call(self, method: str, params: Sequence[Any]) -> Any:
+    async def _call(self, method: str, params: Sequence[Any], node: JsonRpc | None = None) -> Any:
         try:
-            return await self._rpc.call(method, params)
+            return await (node or self._rpc).call(method, params)
         except RpcRefusal as error:
             raise Unreachable(f"the chain refused {method}: {error}") from error
 
@@ -81,6 +82,8 @@ class SolanaChain:
         """Return how much of the mint the landed transaction brought the signer. Raises Unreachable when unknown."""
         options = {"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0}
         transaction = await self._call("getTransaction", [signature, options])
+        if transaction is None and self._archive is not None:
+            transaction = await self._call("getTransaction", [signature, options], self._archive)
         if transaction is None:
             raise Unreachable(f"the node does not know transaction {signature} yet")
         with _readable("getTransaction"):
