@@ -14,6 +14,7 @@ from simulation.plan import (
     Blow,
     BrokenCall,
     Cancel,
+    ClockStep,
     Dropped,
     Fate,
     Fault,
@@ -202,6 +203,15 @@ class _Draw:
         error = self.dice.choice((6000, 6001, 1))
         return [cancel, Fate("fate", order, attempt, self.dice.choice(("lands", "lands", "never")), error, self.life_s)]
 
+    def clock_step(self) -> list[Fault]:
+        """Set the database's clock back, and let a worker die whose heartbeat lies ahead of it then."""
+        at = self.at()
+        step = ClockStep(
+            "clock step", at, round(self.dice.choice((2.0, 30.0, 3600.0)) * self.dice.uniform(0.5, 1.0), 3)
+        )
+        crash = Blow("crash", self.worker(), round(at + self.dice.uniform(-0.5, 0.8), 3), _time(self.dice, 0.05, 5.0))
+        return [step, crash] if self.dice.random() < 0.7 else [step]
+
     def price(self) -> list[Fault]:
         # Now and then more base units than a signed 64-bit integer holds.
         huge = self.dice.random() < 0.1
@@ -281,6 +291,7 @@ _KINDS: list[Callable[[_Draw], list[Fault]]] = [
     _Draw.vanishing,
     _Draw.message,
     _Draw.cancel,
+    _Draw.clock_step,
     _Draw.late_cancel,
     _Draw.rejected_move,
     _Draw.price,

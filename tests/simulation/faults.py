@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from simulation.plan import Behind, Blow, BrokenCall, Cancel, Message, Outage, Plan, Point, Service
+from simulation.plan import Behind, Blow, BrokenCall, Cancel, ClockStep, Message, Outage, Plan, Point, Service
 
 CallKey = tuple[str, str, int]
 """whose call, of which kind, and its number within the kind"""
@@ -19,12 +19,15 @@ class Faults:
         self._blows: dict[tuple[CallKey, str], list[Blow]] = defaultdict(list)
         self._outages: list[Outage] = []
         self._behind: list[Behind] = []
+        self._steps: list[ClockStep] = []
         for fault in plan.faults:
             match fault:
                 case BrokenCall():
                     self.broken.setdefault((fault.who, fault.call, fault.nth), fault)
                 case Message():
                     self.messages.setdefault(fault.order, fault)
+                case ClockStep():
+                    self._steps.append(fault)
                 case Cancel():
                     self.cancels.append(fault)
                 case Outage():
@@ -43,6 +46,10 @@ class Faults:
     def blows_at(self, key: CallKey, phase: str) -> list[Blow]:
         """Return the blows that fall at this point."""
         return self._blows.get((key, phase), []) if self._blows else []
+
+    def clock_offset(self, now: float) -> float:
+        """Return by how many seconds the database's clock is ahead of the world's."""
+        return -sum(step.by_s for step in self._steps if step.at <= now) if self._steps else 0.0
 
     def outage(self, service: Service, who: str, now: float) -> Outage | None:
         """Return the outage because of which the process does not reach the service now."""

@@ -16,6 +16,7 @@ Parameters = Mapping[str, Any]
 
 _OVERDUE = timedelta(seconds=1)
 _FORGOTTEN = timedelta(hours=1)
+_LONGEST_DELAY = timedelta(seconds=80)
 _FINISHED = ("confirmed", "failed", "cancelled")
 _NOTES = ("cancel_requested", "landed")
 
@@ -312,14 +313,19 @@ class ModelDatabase:
         return row.queued_at is not None and row.finished_at is None
 
     def _due(self, row: OrderRow) -> bool:
-        return row.not_before is None or row.not_before <= self._now()
+        now = self._now()
+        return row.not_before is None or row.not_before <= now or row.not_before > now + _LONGEST_DELAY
 
     def recoverable(self, row: OrderRow, lease_s: float) -> bool:
-        """Tell whether the order is to be executed, due, and not owned by a worker whose heart beats."""
+        """Tell whether the order is to be executed, due, and not owned by a worker with a fresh heartbeat."""
         if not (self._unfinished(row) and self._due(row)):
             return False
         beat = None if row.worker_id is None else self.beats.get(row.worker_id)
-        return beat is None or beat <= self._now() - timedelta(seconds=lease_s)
+        return beat is None or not self.fresh(beat, lease_s)
+
+    def fresh(self, beat: datetime, lease_s: float) -> bool:
+        """Tell whether a heartbeat lies within a lease of now, on either side."""
+        return abs(beat - self._now()) < timedelta(seconds=lease_s)
 
     def _claim(self, parameters: Parameters) -> list[tuple[Any, ...]]:
         wanted = sorted({order_id for order_id in parameters["ids"] if order_id in self.orders})
@@ -327,11 +333,12 @@ class ModelDatabase:
         return self._take([row for row in rows if self.recoverable(row, parameters["lease_s"])], parameters)
 
     def _sweep(self, parameters: Parameters) -> list[tuple[Any, ...]]:
-        overdue = self._now() - _OVERDUE
+        now = self._now()
         rows = [
             row
             for _, row in sorted(self.orders.items())
-            if (row.lease_epoch > 0 or row.state_since < overdue) and self.recoverable(row, parameters["lease_s"])
+            if (row.lease_epoch > 0 or abs(row.state_since - now) > _OVERDUE)
+            and self.recoverable(row, parameters["lease_s"])
         ]
         return self._take(rows[: parameters["room"]], parameters)
 
@@ -371,8 +378,8 @@ class ModelDatabase:
         return []
 
     def _forget_workers(self, parameters: Parameters) -> list[tuple[Any, ...]]:  # noqa: ARG002 - every statement has them
-        oldest = self._now() - _FORGOTTEN
-        self.beats = {worker: beat for worker, beat in self.beats.items() if beat >= oldest}
+        now = self._now()
+        self.beats = {worker: beat for worker, beat in self.beats.items() if abs(beat - now) <= _FORGOTTEN}
         return []
 
 

@@ -6,7 +6,7 @@ The first four are those that the rules of exactness were written against; the o
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -192,6 +192,13 @@ class _ReleaseKeepsTheEpoch(ObservedDatabase):
         super().on_moved(row, move)
 
 
+class _OneSidedHeartbeats(ObservedDatabase):
+    """A heartbeat from the future is fresh for as long as the clock takes to get there."""
+
+    def fresh(self, beat: datetime, lease_s: float) -> bool:
+        return beat > self._now() - timedelta(seconds=lease_s)
+
+
 class _NobodyIsSwept(ObservedDatabase):
     """A sweep that finds nothing of the dead."""
 
@@ -275,6 +282,9 @@ OTHERS: Mapping[str, Mutant] = {
         "a release leaves the epoch as it is", Make(database=_ReleaseKeepsTheEpoch), ("superseded write",)
     ),
     "nobody-is-swept": Mutant("the dead keep their orders", Make(database=_NobodyIsSwept), ("stuck",)),
+    "one-sided-heartbeat": Mutant(
+        "a heartbeat from the future is fresh", Make(database=_OneSidedHeartbeats), ("stuck",)
+    ),
     "nothing-compared": Mutant(
         "a claim whose reply was lost is not picked up", Make(database=_ComparesNothing), ("stuck",)
     ),

@@ -15,7 +15,7 @@ class ObservedDatabase(ModelDatabase):
     """Tells a world of every change."""
 
     def __init__(self, world: "World") -> None:
-        super().__init__(lambda: moment(world.loop.time()))
+        super().__init__(lambda: moment(world.loop.time() + world.faults.clock_offset(world.loop.time())))
         self._world = world
 
     def on_missed(self, row: OrderRow | None, move: Parameters) -> None:

@@ -195,8 +195,20 @@ class Price:
         return f"from {self.at:.3f} s on the pools pay {self.thousandths / 10:g} %"
 
 
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The database's clock is set back."""
+
+    kind: Literal["clock step"]
+    at: float
+    by_s: float
+
+    def __str__(self) -> str:
+        return f"the database's clock steps back by {self.by_s:.3f} s at {self.at:.3f} s"
+
+
 Fault = Annotated[
-    Blow | Outage | BrokenCall | Behind | Fate | Dropped | Vanishing | Message | Cancel | Price,
+    Blow | Outage | BrokenCall | Behind | Fate | Dropped | Vanishing | Message | Cancel | Price | ClockStep,
     Field(discriminator="kind"),
 ]
 

@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 # So long that no example lasts until a lease runs out by itself; who dies is dead for longer.
 _LEASE_S = 600.0
 _LONG = timedelta(hours=2)
-_LATER_MS = 7_200_000
+_LATER_MS = 70_000
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _KEYS = ("key 1", "key 2")
 _POISON = (psycopg.errors.IntegrityError, psycopg.errors.RaiseException)
@@ -40,7 +40,7 @@ _ONWARD = {
 }
 
 _AGE_ALL_BUT_THE_OLD = """
-UPDATE orders SET state_since = clock_timestamp() + interval '1 hour'
+UPDATE orders SET state_since = clock_timestamp() + interval '0.9 seconds'
 WHERE finished_at IS NULL AND state_since > clock_timestamp() - interval '1 hour'
 """
 _WAITED = """
@@ -208,6 +208,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), room=st.integers(1, 4))
     def sweep(self, data: st.DataObject, room: int) -> None:
         worker = data.draw(st.sampled_from(self.workers))
+        self.execute(_AGE_ALL_BUT_THE_OLD)
         self.both(lambda connection: claims.sweep(connection, worker, room, _LEASE_S))
 
     @rule(data=st.data())
@@ -217,11 +218,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
-        """Let a worker's last beat be long ago."""
+        """Let a worker's last beat be long ago, or far ahead, as after a step of the clock."""
         worker = data.draw(st.sampled_from(self.workers))
         if worker in self.database.beats:
-            self.database.beats[worker] = _NOW - _LONG
-            self.execute("UPDATE workers SET beat_at = clock_timestamp() - %s WHERE id = %s", _LONG, worker)
+            ago = data.draw(st.sampled_from((_LONG, -_LONG)))
+            self.database.beats[worker] = _NOW - ago
+            self.execute("UPDATE workers SET beat_at = clock_timestamp() - %s WHERE id = %s", ago, worker)
 
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:

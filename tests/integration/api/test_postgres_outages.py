@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from engine_api.order_book import OrderBook
@@ -207,3 +208,42 @@ async def test_an_order_placed_on_a_socket_is_never_denied(
         assert f"/ws/orders/{order_id}" in text
     of_wallet = await eventually_ok(api, f"/api/orders/user/{wallet}")
     assert [order["orderId"] for order in of_wallet.json["data"]] == [order_id]
+
+
+def set_read_only(cluster: Server, setting: str) -> None:
+    """Let the whole server take writes or not, as a failover does to the node that was the primary."""
+    with psycopg.connect(cluster.url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
+        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+async def test_a_server_that_turned_read_only_is_unavailable_and_never_of_unknown_outcome(
+    api: RunningApi, cluster: Server
+) -> None:
+    """Nothing was stored, the api is not ready, and orders are taken again over new connections without its help."""
+    before = await api.place("/api/orders")
+    await asyncio.to_thread(set_read_only, cluster, "on")
+    try:
+        await eventually_ready(api, 503)
+        answers = await asyncio.gather(
+            *(api.post("/api/orders/execute", BODY, key=f"read-only-{number}") for number in range(20)),
+            *(api.post("/api/orders", BODY) for _ in range(20)),
+            api.post(f"/api/orders/{before}/execute"),
+            api.post(f"/api/orders/{before}/cancel"),
+        )
+        for answer in answers:
+            is_unavailable(answer)
+        assert (await api.get(f"/api/orders/{before}")).json["status"] == "pending"
+    finally:
+        await asyncio.to_thread(set_read_only, cluster, "off")
+    await eventually_ready(api, 200)
+    answer = await api.post("/api/orders/execute", BODY, key="read-only-0")
+    assert answer.status == 202
+    assert "idempotency-replayed" not in answer.headers, "nothing of the refused requests was stored"
+
+
+async def eventually_ready(api: RunningApi, status: int) -> None:
+    async def answers() -> bool:
+        return (await api.get("/readyz")).status == status
+
+    await eventually(answers)

@@ -7,7 +7,6 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from engine_common.store import statements
 from engine_common.store.pool import answering, open_pool
 from support.waiting import eventually
 
@@ -19,7 +18,7 @@ async def test_a_borrower_that_is_cancelled_while_it_gives_back_gives_back(share
 
         async def read() -> None:
             async with answering(pool) as connection:
-                await connection.execute(statements.PING)
+                await connection.execute("SELECT 1")
                 await pool._lock.acquire()  # as another that lends or gives back in this moment
 
         reading = asyncio.create_task(read())
@@ -29,7 +28,7 @@ async def test_a_borrower_that_is_cancelled_while_it_gives_back_gives_back(share
             await reading
         pool._lock.release()
         async with asyncio.timeout(30), answering(pool) as connection:
-            await connection.execute(statements.PING)
+            await connection.execute("SELECT 1")
 
 
 async def test_waiting_for_a_connection_takes_from_the_time_for_the_answer(shared_database_url: str) -> None:

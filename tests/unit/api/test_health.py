@@ -19,9 +19,13 @@ class SlowServer:
     async def lend(self) -> AsyncGenerator[Any]:
         yield self
 
-    async def execute(self, *_: Any) -> None:
+    async def execute(self, *_: Any) -> Any:
         self.asked += 1
         await asyncio.sleep(1)
+        return self
+
+    async def fetchone(self) -> tuple[bool, bool]:
+        return True, True
 
 
 @in_virtual_time

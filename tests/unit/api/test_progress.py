@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_api.order_book import WalletName
-from engine_api.streams.follower import MARGIN_S, least_id, order_follower, wallet_follower
+from engine_api.streams.follower import CLOCK_SKEW_S, id_margin_s, least_id, order_follower, wallet_follower
 from engine_api.streams.mailbox import Mailbox, Update
 from engine_api.streams.progress import Progress
 from engine_common.orders import Event
+from engine_common.store.pool import STATEMENT_TIMEOUT_S
 
 LAST = 6
 
@@ -72,10 +74,11 @@ async def test_an_unknown_order_begins_anywhere_and_goes_on_without_gaps(arrivin
 
 def test_only_an_order_that_is_new_begins_at_its_beginning() -> None:
     """Not one that was there before, is known, has finished, or belongs to a socket that has not begun."""
-    follower = wallet_follower(WalletName("default", "wallet"))
+    margin_s = id_margin_s(2.0)
+    follower = wallet_follower(WalletName("default", "wallet"), margin_s)
     now = follower.opened_at
-    new, there, known, finished = (UUID(int=least_id(now + MARGIN_S).int + number) for number in range(4))
-    before = least_id(now - 1)
+    new, there, known, finished = (UUID(int=least_id(now + margin_s, margin_s).int + number) for number in range(4))
+    before = least_id(now - 1, margin_s)
     follower.meet(new)
     assert follower.progress.positions == {}
     follower.certain_until = now
@@ -88,6 +91,19 @@ def test_only_an_order_that_is_new_begins_at_its_beginning() -> None:
     of_order = order_follower(known, 3)
     of_order.meet(new)
     assert of_order.progress.positions == {known: 3}
+
+
+@pytest.mark.parametrize("patience_s", [0.1, 2.0, 15.0])
+def test_an_order_is_new_however_late_its_row_may_become_visible(patience_s: float) -> None:
+    """Its id is minted, then it waits for PostgreSQL, then its statement may take as long as a statement may."""
+    margin_s = id_margin_s(patience_s)
+    follower = wallet_follower(WalletName("default", "wallet"), margin_s)
+    follower.certain_until = now = follower.opened_at
+    latest = patience_s + STATEMENT_TIMEOUT_S
+    in_time, too_old = (UUID(int=int((now - age_s) * 1000) << 80) for age_s in (latest, latest + 2 * CLOCK_SKEW_S))
+    follower.meet(in_time)
+    follower.meet(too_old)
+    assert follower.progress.positions == {in_time: 0}
 
 
 def test_a_mailbox_that_overflows_tells_once_and_takes_no_more() -> None:

@@ -11,6 +11,7 @@ from psycopg_pool import PoolTimeout
 
 from engine_common.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
 from engine_common.store.group_commit import GroupCommit
+from engine_common.store.pool import TurnedReadOnly
 from support.virtual_time import in_virtual_time, settle
 
 
@@ -119,9 +120,7 @@ async def test_contention_repeats_the_whole_batch(contention: type[psycopg.Error
     assert database.flushes == [["a", "b"], ["a", "b"]]
 
 
-@pytest.mark.parametrize(
-    "loss", [psycopg.OperationalError("server closed the connection"), errors.ReadOnlySqlTransaction("standby")]
-)
+@pytest.mark.parametrize("loss", [psycopg.OperationalError("server closed the connection"), TurnedReadOnly("standby")])
 @in_virtual_time
 async def test_a_flush_whose_connection_broke_is_repeated_unchanged(loss: Exception) -> None:
     """What arrived meanwhile waits for the flush after."""

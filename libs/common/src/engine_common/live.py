@@ -74,6 +74,8 @@ class Publisher:
                     log.warning("live events are not published, sockets read PostgreSQL meanwhile: %s", error)
                     self._buffer.clear()
                     await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+                except Exception:
+                    log.exception("a batch of live events was not published, sockets read PostgreSQL meanwhile")
         finally:
             self._sender = None
 

@@ -19,12 +19,14 @@ from engine_api.intake.placement import Inserts, Placement
 from engine_api.order_book import Lend, OrderBook
 from engine_api.settings import ApiSettings
 from engine_api.streams.catching_up import CatchingUp
+from engine_api.streams.follower import id_margin_s
 from engine_api.streams.hub import Hub
 from engine_api.streams.missed_events import MissedEvents
 from engine_common import live
 from engine_common.queue import make_sender
 from engine_common.store import creation, door, durability
 from engine_common.store.pool import TROUBLE, Pool, answering, open_pool
+from engine_common.supervision import supervise
 from engine_common.telemetry import probes
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class State(TypedDict):
     doors: Doors
     allowed_origins: frozenset[str]
     client_patience_s: float
+    id_margin_s: float
 
 
 @asynccontextmanager
@@ -84,7 +87,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         measurements.observe_backlog(lambda: backlog.unfinished, backlog.bound)
         asking = live.connect(settings.redis_url)
         stack.push_async_callback(asking.aclose)
-        health = Health(partial(answering, writing), asking)
+        health = Health(partial(answering, writing), asking, [writing, reading])
         guarding = await stack.enter_async_context(doors.opened(settings))
         if settings.metrics_port is not None:
             serving = await probes.serve_probes(settings.metrics_port, health.postgres)
@@ -99,6 +102,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             doors=guarding,
             allowed_origins=frozenset(settings.allowed_origins),
             client_patience_s=settings.client_patience_s,
+            id_margin_s=id_margin_s(patience_s),
         )
 
 
@@ -114,7 +118,7 @@ async def _opened(settings: ApiSettings, name: str, size: int) -> AsyncGenerator
 
 @asynccontextmanager
 async def _running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> AsyncGenerator[None]:
-    running = asyncio.create_task(work(), name=name)
+    running = supervise(work(), name)
     try:
         yield
     finally:
@@ -141,7 +145,7 @@ async def _check_durability(lend: Lend, *, production: bool) -> None:
         try:
             async with lend() as connection:
                 await durability.check(connection, production=production)
-        except durability.CommitsNotDurable as error:
+        except durability.UnfitDatabase as error:
             log.critical("not started: %s", error)
             sys.exit(1)
         except TROUBLE:

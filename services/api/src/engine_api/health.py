@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+import psycopg
 import redis.asyncio as redis
 
 from engine_api.order_book import Lend
 from engine_common import live
 from engine_common.store import statements
-from engine_common.store.pool import TROUBLE
+from engine_common.store.pool import TROUBLE, Connection, Pool
 
 log = logging.getLogger(__name__)
 
 _ANSWER_WITHIN_S = 1.5
+_READ_ONLY = "PostgreSQL takes no writes: it is a standby, or default_transaction_read_only is on"
 
 
 class _Shared:
@@ -34,10 +36,16 @@ class _Shared:
 
 
 class Health:
-    """Asks the dependencies how they are; says "up" or "down" of each."""
+    """Asks the dependencies how they are; says "up" or "down" of each, and why PostgreSQL is down.
 
-    def __init__(self, lend: Lend, client: "redis.Redis") -> None:
+    PostgreSQL is up when this version's schema is there and takes writes. `pools` are connected anew when it does not:
+    the name of the host may lead to another server by now.
+    """
+
+    def __init__(self, lend: Lend, client: "redis.Redis", pools: Sequence[Pool] = ()) -> None:
         self._lend = lend
+        self._pools = pools
+        self._said = ""
         self._redis = client
         self._postgres = _Shared(self._postgres_answers)
         self._cache = _Shared(self._redis_answers)
@@ -54,10 +62,19 @@ class Health:
     async def _postgres_answers(self) -> bool:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S), self._lend() as connection:
-                await connection.execute(statements.PING)
+                reason = await _unfit(connection)
         except (TimeoutError, *TROUBLE):
             return False
-        return True
+        if reason == _READ_ONLY:
+            for pool in self._pools:
+                await pool.drain()
+        if reason != self._said:
+            self._said = reason
+            if reason:
+                log.error("not ready: %s", reason)
+            else:
+                log.info("ready again: PostgreSQL takes orders")
+        return not reason
 
     async def _redis_answers(self) -> bool:
         try:
@@ -72,6 +89,21 @@ class Health:
             await self._redis.execute_command("PING")
         except live.TROUBLE:  # a connection that died while it was idle fails whoever comes first
             await self._redis.execute_command("PING")
+
+
+async def _unfit(connection: Connection) -> str:
+    """Return why no order can be stored there; nothing when one can."""
+    try:
+        cursor = await connection.execute(statements.READ_READINESS)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName) as error:
+        missing = str(error).splitlines()[0]
+        return f"the database's schema is not this version's ({missing}): run python -m engine_common.migrate"
+    except psycopg.errors.InsufficientPrivilege as error:
+        return f"the role of DATABASE_URL lacks rights ({error}): let it be the tables' owner, or grant it their use"
+    writable, permitted = await cursor.fetchone() or (False, False)
+    if not writable:
+        return _READ_ONLY
+    return "" if permitted else "the role of DATABASE_URL may not insert or update orders: grant it that"
 
 
 def _word(up: bool) -> str:

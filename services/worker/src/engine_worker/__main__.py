@@ -11,7 +11,7 @@ from solders.keypair import Keypair
 from engine_common import telemetry
 from engine_common.runtime import prepare_process
 from engine_common.settings import load_or_exit
-from engine_common.store.durability import CommitsNotDurable
+from engine_common.store.durability import UnfitDatabase
 from engine_common.telemetry.probes import PortTaken
 from engine_worker.process import WorkerProcess
 from engine_worker.settings import WorkerSettings
@@ -27,7 +27,7 @@ def main() -> None:
     prepare_process()
     try:
         uvloop.run(_serve(settings, wallet))
-    except (PortTaken, CommitsNotDurable) as error:
+    except (PortTaken, UnfitDatabase) as error:
         sys.exit(str(error))
     finally:
         telemetry.stop()

@@ -66,8 +66,9 @@ class Execution:
         self._lease_is_doubtful = lease_is_doubtful
         self._swap: SignedSwap | None = None
         self._waits = 0
-        # By the database's clock the order has been in its state for this long already.
-        self._state_entered = self._clock.monotonic() - (order.updated_at - order.state_since).total_seconds()
+        # By the database's clock, which may have stepped back, the order has been in its state for this long already.
+        waited_s = max(0.0, (order.updated_at - order.state_since).total_seconds())
+        self._state_entered = self._clock.monotonic() - waited_s
 
     @property
     def _clock(self) -> Clock:

@@ -14,6 +14,7 @@ from engine_common import live
 from engine_common.orders import Order
 from engine_common.store import durability
 from engine_common.store.pool import TROUBLE, answering, open_pool
+from engine_common.supervision import supervise
 from engine_common.telemetry import probes
 from engine_worker import measurements
 from engine_worker.circuit import guard
@@ -103,7 +104,7 @@ class WorkerProcess:
     async def start(self) -> None:
         """Begin to execute, as soon as PostgreSQL has heard this worker's first heartbeat.
 
-        Raises PortTaken, and CommitsNotDurable in production.
+        Raises PortTaken and UnfitDatabase.
         """
         measurements.begin_at_zero()
         if self._settings.metrics_port is not None:
@@ -113,19 +114,19 @@ class WorkerProcess:
         await self._pool.open()
         await self._heart.open()
         await self._heartbeat.beat()
-        self._loops.append(asyncio.create_task(self._heartbeat.run()))
+        self._loops.append(supervise(self._heartbeat.run(), "heartbeat"))
         while self._heartbeat.doubtful:
             await self._clock.sleep(0.1)
         await self._require_durable_commits()
         self._loops.append(
-            asyncio.create_task(watch(self._heartbeat, self._engine.compare, self._engine.sweep, self._clock))
+            supervise(watch(self._heartbeat, self._engine.compare, self._engine.sweep, self._clock), "watch")
         )
         self._delivery.start()
         self._delivering = True
         log.info("ready, carrying at most %d orders", self._settings.engine_max_in_flight)
 
     async def _require_durable_commits(self) -> None:
-        """Make sure that what was signed stays known before it is sent. Raises CommitsNotDurable in production."""
+        """Make sure that what was signed stays known before it is sent. Raises UnfitDatabase."""
         production = self._settings.env == "production"
         while True:
             try:

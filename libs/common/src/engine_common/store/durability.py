@@ -1,4 +1,4 @@
-"""Whether a commit, once answered, survives: asked of the server at the start of every service that answers for one."""
+"""Whether a commit, once answered, survives, and whether the connection is the server's own: asked at every start."""
 
 import logging
 
@@ -12,21 +12,49 @@ log = logging.getLogger(__name__)
 _FORGETFUL = frozenset({"off", "local"})
 
 
-class CommitsNotDurable(EngineError):
+class UnfitDatabase(EngineError):
+    """The engine cannot be exact with this database; the message says why and what to change."""
+
+
+class CommitsNotDurable(UnfitDatabase):
     """PostgreSQL answers commits that a crash or a failover may take back."""
 
 
-async def check(connection: Connection, *, production: bool) -> None:
-    """Make sure that commits last: warn otherwise, and raise CommitsNotDurable in production.
+class PoolerBetween(UnfitDatabase):
+    """The connection ends at a pooler that shares the server's sessions among clients (ADR 13)."""
 
+
+async def check(connection: Connection, *, production: bool) -> None:
+    """Make sure that commits last and that the session is the server's own.
+
+    Raises PoolerBetween, and CommitsNotDurable in production; elsewhere commits that may be taken back are warned of.
     Asynchronous standbys alone are only warned of: one node on durable storage is a choice, and cannot be told apart.
     """
     cursor = await connection.execute(statements.READ_DURABILITY)
-    synchronous_commit, standbys, synchronous = await cursor.fetchone() or ("on", 0, 0)
+    row = await cursor.fetchone()
+    if row is None:
+        return
+    synchronous_commit, standby_names, asynchronous, synchronous, unseen, backend_pid, statement_timeout = row
+    if backend_pid != connection.info.backend_pid or statement_timeout == "0":
+        raise PoolerBetween(
+            "DATABASE_URL leads to a connection pooler (such as PgBouncer), which gives the sessions of one service to "
+            "another and drops their settings: let it name PostgreSQL itself, or a proxy that passes sessions through"
+        )
     if synchronous_commit in _FORGETFUL:
         message = f"synchronous_commit is {synchronous_commit}: an order that was accepted may be lost; set it to on"
         if production:
             raise CommitsNotDurable(message)
         log.warning("%s", message)
-    elif standbys and not synchronous:
-        log.warning("all %d standbys are asynchronous: a failover may lose orders that were accepted", standbys)
+    elif standby_names or synchronous:
+        return
+    elif asynchronous:
+        log.warning(
+            "all %d standbys are asynchronous: a failover may lose orders that were accepted; set "
+            "synchronous_standby_names",
+            asynchronous,
+        )
+    elif unseen:
+        log.info(
+            "this role may not see whether the %d standbys are synchronous: grant it pg_read_all_stats",
+            unseen,
+        )

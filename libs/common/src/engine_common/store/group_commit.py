@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import psycopg
 
 from engine_common.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
-from engine_common.store.pool import TROUBLE
+from engine_common.store.pool import TROUBLE, TurnedReadOnly
 from engine_common.telemetry import tracing
 from engine_common.telemetry.tracing import TraceContext
 
@@ -21,9 +21,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _REPEAT_AFTER_S = 0.2
+_EARLY_S = 0.5
 _COMPLAIN_EVERY_S = 10.0
-
-_READ_ONLY = "25006"  # a former primary, until the pool finds the new one
 
 
 def _is_poisoned(error: Exception) -> bool:
@@ -37,19 +36,20 @@ def _is_poisoned(error: Exception) -> bool:
     return code[:2] in ("22", "23") or code == "P0001"
 
 
-def _is_trouble(error: Exception) -> bool:
-    return isinstance(error, TROUBLE) or (isinstance(error, psycopg.Error) and error.sqlstate == _READ_ONLY)
-
-
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
-    """An item and whoever waits for its result; `sent`: a statement with it may have reached the server."""
+    """An item and whoever waits for its result.
+
+    `sent`: a statement with it may have been carried out; `undecided`: that of an earlier sending is not known either.
+    """
 
     item: Item
     key: Hashable
     answer: asyncio.Future[Result]
     context: TraceContext | None
     sent: bool = False
+    undecided: bool = False
+    until: float = float("inf")
 
     @property
     def wanted(self) -> bool:
@@ -62,6 +62,11 @@ class _Entry(Generic[Item, Result]):
             self.answer.set_exception(OutcomeUnknown("the statement was sent, and PostgreSQL has not answered"))
         else:
             self.answer.set_exception(StoreUnavailable("PostgreSQL cannot be reached; nothing was stored"))
+
+    def give_up_early(self, now: float) -> None:
+        """Give up when the time is nearly over: what the next statement did could be unknown when it is."""
+        if self.until - now < _EARLY_S:
+            self.give_up()
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -101,6 +106,7 @@ class GroupCommit(Generic[Item, Result]):
         """
         loop = asyncio.get_running_loop()
         entry: _Entry[Item, Result] = _Entry(item, self._key(item), loop.create_future(), tracing.current())
+        entry.until = float("inf") if within_s is None else loop.time() + within_s
         self._waiting.append(entry)
         if self._flusher is None:
             # In a context of its own: a flush belongs to no single trace, its span is linked to those of its items.
@@ -137,7 +143,15 @@ class GroupCommit(Generic[Item, Result]):
                     with tracing.span(f"commit {self._name}", links=links):
                         await self._flush(connection, batch)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any error, or it would wait for ever
-            if not _is_trouble(error):
+            if isinstance(error, TurnedReadOnly):
+                # Stored nothing this time; what an earlier sending did is as unknown as it was.
+                for entry in batch:
+                    entry.sent = entry.undecided
+                    entry.give_up_early(asyncio.get_running_loop().time())
+            elif isinstance(error, TROUBLE):
+                for entry in batch:
+                    entry.undecided = entry.sent
+            else:
                 if not batch:  # it was the lending that failed
                     batch, self._waiting = self._waiting, []
                 _fail(batch, error)
@@ -177,7 +191,7 @@ class GroupCommit(Generic[Item, Result]):
         try:
             results = await self._write(connection, items)
         except Exception as error:
-            if _is_trouble(error) or not _is_poisoned(error):
+            if isinstance(error, TROUBLE) or not _is_poisoned(error):
                 raise
             refusal = error
         else:

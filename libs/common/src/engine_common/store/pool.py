@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import select
 import socket
 from collections.abc import AsyncGenerator
@@ -16,19 +17,35 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.numeric import IntLoader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from engine_common import admission
+from engine_common.telemetry.logs import log
+
+
+class TurnedReadOnly(psycopg.OperationalError):
+    """PostgreSQL takes no writes, as after a failover: the statement stored nothing, and its connection is closed."""
+
+
 # What a connection or a server in trouble raises, contention (40001, 40P01, 55P03) included: repeating helps.
 TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
+_OPTION = re.compile(r"(?:-c|--)\s*([A-Za-z_.]+)=")
+
 Connection: TypeAlias = AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+STATEMENT_TIMEOUT_S = 5
 
 # Milliseconds, but for keepalives. To join a batch to a table that is small when the plan is made, the planner reads
 # the whole table, by a sequential scan or by a merge or hash join over a whole index, and a prepared statement keeps
 # that plan while the table grows: moving 20 orders of 20,000 took 13 ms instead of 1 ms. What is left looks up each.
 _HOT_PATH = (
-    "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=2000 "
+    f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_S}000 -c lock_timeout=1000 "
+    "-c idle_in_transaction_session_timeout=2000 "
     "-c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off -c jit=off"
 )
+
+# A new connection may lead to another server: the address of a host name changes with a failover.
+_MAX_LIFETIME_S = 600.0
 
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 5000}
 
@@ -48,7 +65,12 @@ set_json_loads(orjson.loads)
 
 
 def open_pool(database_url: str, *, size: int, name: str) -> Pool:
-    """Return a pool that is not opened yet; it keeps `size` connections and replaces broken ones by itself."""
+    """Return a pool that is not opened yet; it keeps `size` connections and replaces broken ones by itself.
+
+    What the URL says itself is honoured: its options come before ours, and its time-outs and name in place of ours.
+    """
+    theirs = admission.effective_database(database_url)
+    ours = {"connect_timeout": 3, "application_name": name, **_KEEPALIVES}
     return AsyncConnectionPool(
         database_url,
         min_size=size,
@@ -56,16 +78,25 @@ def open_pool(database_url: str, *, size: int, name: str) -> Pool:
         name=name,
         open=False,
         timeout=_ASK_ANEW_AFTER_S,
+        max_lifetime=_MAX_LIFETIME_S,
         reconnect_timeout=2,  # the default backs off so far that a 17 s outage took another 11 s to notice the end of
         kwargs={
             "autocommit": True,
             "context": AMOUNTS_AS_INT,
-            "options": _HOT_PATH,
-            "connect_timeout": 3,
-            "application_name": name,
-            **_KEEPALIVES,
+            "options": merged_options(theirs.get("options")),
+            **{parameter: value for parameter, value in ours.items() if parameter not in theirs},
         },
     )
+
+
+def merged_options(theirs: str | None) -> str:
+    """Return the session's options: those of the URL, or of PGOPTIONS, and then ours, of which the last one holds."""
+    if not theirs:
+        return _HOT_PATH
+    overridden = sorted(set(_OPTION.findall(theirs)) & set(_OPTION.findall(_HOT_PATH)))
+    if overridden:
+        log.warning("database_options.overridden", parameters=overridden, reason="the engine depends on its own values")
+    return f"{theirs} {_HOT_PATH}"
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +106,8 @@ async def answering(
     """Lend a connection that ends under its user, who then gets OperationalError, when no answer comes in time.
 
     Both times begin when it is asked for. Raises psycopg_pool.PoolTimeout when there is none to lend for
-    `lent_within_s`.
+    `lent_within_s`, and TurnedReadOnly in place of the server's own error: the whole pool is connected anew, since the
+    name of the host may lead to another server by now.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -83,6 +115,10 @@ async def answering(
     deadline = loop.call_at(began + within_s, _hang_up, connection)
     try:
         yield connection
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        await connection.close()
+        await pool.drain()
+        raise TurnedReadOnly(f"PostgreSQL takes no writes: {error}") from error
     finally:
         deadline.cancel()
         await _give_back(pool, connection)

@@ -22,7 +22,10 @@ CONFIRMED = "confirmed"  # the outcome of an attempt that landed successfully
 
 _PAGE = 500
 # A worker that lives says so every second; one that was only paused may still be about to send.
-_COUNT_LIVING = "SELECT count(*) FROM workers WHERE beat_at > clock_timestamp() - interval '30 seconds'"
+_COUNT_LIVING = """
+SELECT count(*) FROM workers
+WHERE beat_at BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '30 seconds'
+"""
 # Heartbeats queue behind a lock that is waited for. The session ends when this program is gone and nobody tells the
 # server, and lasts longer than the ledger may take for a page.
 _LIMIT_WAITING = "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"

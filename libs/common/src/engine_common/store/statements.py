@@ -196,13 +196,24 @@ FROM attempts WHERE order_id = %(id)s AND attempt = %(attempt)s AND signature IS
 
 # --- Ownership --------------------------------------------------------------------------------------------------
 
-# Recoverable: to be executed, due, and not owned by a worker whose heart beats.
-_CLAIM_CANDIDATES = """
+# The server's clock may step back. A time that lies further ahead than it can is from before the step, and holds
+# nothing: no retry is put off for longer than 75 s.
+_DUE = """(o.not_before IS NULL OR o.not_before <= clock_timestamp()
+           OR o.not_before > clock_timestamp() + interval '80 seconds')"""
+
+# Recoverable: to be executed, due, and not owned by a worker with a fresh heartbeat: one within a lease of now, in the
+# past or in the future.
+_CLAIM_CANDIDATES = (
+    """
     AND o.queued_at IS NOT NULL AND o.finished_at IS NULL
-    AND (o.not_before IS NULL OR o.not_before <= clock_timestamp())
+    AND """
+    + _DUE
+    + """
     AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker_id
-                    AND w.beat_at > clock_timestamp() - %(lease_s)s * interval '1 second')
+                    AND w.beat_at > clock_timestamp() - %(lease_s)s * interval '1 second'
+                    AND w.beat_at < clock_timestamp() + %(lease_s)s * interval '1 second')
 """
+)
 
 _CLAIM = (
     """
@@ -239,18 +250,21 @@ SWEEP = (
     """
 WITH candidates AS MATERIALIZED (
     SELECT o.id, o.worker_id FROM orders o
-    WHERE (o.lease_epoch > 0 OR o.state_since < clock_timestamp() - interval '1 second')
+    WHERE (o.lease_epoch > 0 OR o.state_since < clock_timestamp() - interval '1 second'
+           OR o.state_since > clock_timestamp() + interval '1 second')
 """
     + _CLAIM_CANDIDATES
     + " ORDER BY o.id LIMIT %(room)s FOR NO KEY UPDATE OF o SKIP LOCKED"
     + _CLAIM
 )
 
-READ_OWNED = """
+READ_OWNED = (
+    """
 SELECT o.id, o.lease_epoch FROM orders o
 WHERE o.worker_id = %(worker_id)s AND o.queued_at IS NOT NULL AND o.finished_at IS NULL
-  AND (o.not_before IS NULL OR o.not_before <= clock_timestamp())
-"""
+  AND """
+    + _DUE
+)
 
 RELEASE = """
 UPDATE orders o SET worker_id = NULL, lease_epoch = o.lease_epoch + 1
@@ -264,13 +278,14 @@ INSERT INTO workers AS w (id, host) VALUES (%(worker_id)s, %(host)s)
 ON CONFLICT (id) DO UPDATE SET beat_at = clock_timestamp()
 """
 
-FORGET_WORKERS = "DELETE FROM workers WHERE beat_at < clock_timestamp() - interval '1 hour'"
+FORGET_WORKERS = """
+DELETE FROM workers
+WHERE beat_at < clock_timestamp() - interval '1 hour' OR beat_at > clock_timestamp() + interval '1 hour'
+"""
 
 FORGET_WORKER = "DELETE FROM workers WHERE id = %(worker_id)s"
 
 # --- Operation --------------------------------------------------------------------------------------------------
-
-PING = "SELECT 1"
 
 # Only as far as it matters, so that an endless backlog does not make the counting endless too.
 COUNT_UNFINISHED = """
@@ -279,8 +294,21 @@ SELECT count(*) FROM (
 ) unfinished
 """
 
+# What a role may not see of other sessions is null, and means nothing.
 READ_DURABILITY = """
-SELECT current_setting('synchronous_commit'),
-       (SELECT count(*) FROM pg_stat_replication),
-       (SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async')
+SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async'),
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async'),
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL),
+       pg_backend_pid(), current_setting('statement_timeout')
 """
+
+# Names all columns that this version reads, of no order: PostgreSQL refuses it where the schema lacks one.
+READ_READINESS = (
+    """
+SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS writable,
+       has_table_privilege('orders', 'INSERT') AND has_table_privilege('orders', 'UPDATE') AS permitted
+FROM (SELECT) one LEFT JOIN (SELECT """
+    + _ORDER
+    + "FROM orders o LIMIT 0) none ON true"
+)

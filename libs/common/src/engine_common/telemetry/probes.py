@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine_common.supervision import supervised
 from engine_common.telemetry import metrics
 from engine_common.telemetry.logs import log
 
@@ -49,12 +50,18 @@ class ProbeServer:
     def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self.port: int = listener.getsockname()[1]
         self._server = server
-        self._task = asyncio.create_task(server.serve(sockets=[listener]), name="probes")
+        self._stopping = False
+        self._task = asyncio.create_task(self._serve(listener), name="probes")
 
     async def close(self) -> None:
         """Stop serving and free the port."""
+        self._stopping = True
         self._server.should_exit = True
         await self._task
+
+    async def _serve(self, listener: socket.socket) -> None:
+        """Serve until closed; without probes nobody would see that the process is well, or is not."""
+        await supervised(self._server.serve(sockets=[listener]), "probes", until=lambda: self._stopping)
 
 
 class _Guest(uvicorn.Server):

@@ -15,6 +15,7 @@ from engine_api.access.presence import Presence
 from engine_api.access.quotas import Quotas
 from engine_api.access.tally import Tally
 from engine_api.settings import ApiSettings
+from engine_common.supervision import supervise
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ async def opened(settings: ApiSettings) -> AsyncGenerator[Doors]:
     tally = Tally(settings.redis_url)
     quotas = Quotas(tally, settings.rate_limit_reads, settings.rate_limit_writes)
     doors = Doors(keyring, Presence(keyring, settings.max_sockets_per_account), quotas)
-    watching = None if file is None else asyncio.create_task(file.watch(doors.change_keys), name="key-file")
+    watching = None if file is None else supervise(file.watch(doors.change_keys), "key-file")
     try:
         yield doors
     finally:

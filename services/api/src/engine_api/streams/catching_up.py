@@ -6,7 +6,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from engine_api.order_book import OrderBook, WalletName
-from engine_api.streams.follower import MARGIN_S, Follower, least_id
+from engine_api.streams.follower import Follower, least_id
 from engine_api.streams.mailbox import Update
 
 _MAX_EVENTS = 10_000
@@ -31,7 +31,7 @@ class CatchingUp:
         for follower in wallets:
             follower.certain_until = begun
             follower.progress.forget_finished()
-            if begun > follower.opened_at + 2 * MARGIN_S:  # no read goes back as far any more
+            if begun > follower.opened_at + 2 * follower.margin_s:  # no read goes back as far any more
                 follower.older = frozenset()
         return complete and len(idle) == len(followers)
 
@@ -43,7 +43,7 @@ class CatchingUp:
             if follower.wallet is None or follower.certain_until is None:
                 continue
             of_wallet[follower.wallet].append(follower)
-            begins = least_id(follower.certain_until)
+            begins = least_id(follower.certain_until, follower.margin_s)
             least[follower.wallet] = min(begins, least.get(follower.wallet, begins))
         if not least:
             return

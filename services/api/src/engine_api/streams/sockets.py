@@ -58,7 +58,9 @@ async def wallet_events(socket: Socket) -> Farewell:
     if len(names) != 1 or (name := names.pop()) is None:
         raise invalid(INVALID_PARAMETER, [FieldError("wallet", "must be given, once")])
     wallet = WalletName(account_of(socket), name)
-    await until_gone(socket, stream_wallet(_outlet(socket), socket.state["orders"], wallet, since))
+    await until_gone(
+        socket, stream_wallet(_outlet(socket), socket.state["orders"], wallet, since, socket.state["id_margin_s"])
+    )
     return Farewell(FINISHED)
 
 
