@@ -12,6 +12,7 @@ from engine_api.intake.order_body import (
     DEFAULT_SLIPPAGE_BPS,
     DEFAULT_WALLET,
     MAX_SLIPPAGE_BPS,
+    MAX_WALLET_LENGTH,
     WALLET_PATTERN,
 )
 from engine_common import tokens
@@ -43,7 +44,7 @@ Amount = Annotated[
     ),
     Field(description="in units of the token, with no more decimals than the token has; strings are exact everywhere"),
 ]
-Wallet = Annotated[str, Field(pattern=WALLET_PATTERN, examples=["wallet-1"])]
+Wallet = Annotated[str, Field(pattern=WALLET_PATTERN, max_length=MAX_WALLET_LENGTH, examples=["wallet-1"])]
 Decimals = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["1.5"])]
 TraceId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[int, Field(ge=1, description="the `seq` of the order's last event")]
@@ -71,6 +72,14 @@ class OrderBody(Shape):
         Amount | None, Field(description="the least output that the user accepts, in units of tokenOut")
     ] = None
     user_wallet: Wallet | None = DEFAULT_WALLET
+
+
+class FirstMessage(OrderBody):
+    """The order that a WebSocket's first message describes, and what a page cannot say in a header."""
+
+    idempotency_key: Annotated[
+        str | None, Field(description="works as the header `Idempotency-Key`; where both are given, they are the same")
+    ] = None
 
 
 class Quote(Shape):

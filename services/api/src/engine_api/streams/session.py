@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, NamedTuple
 
+import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from engine_api import measurements
@@ -13,7 +14,7 @@ from engine_api.access.caller import caller_of
 from engine_api.access.credentials import subprotocol
 from engine_api.boundary import as_refusal
 from engine_api.components import State
-from engine_api.problems import Kind
+from engine_api.problems import UNEXPECTED_MESSAGE, Kind, Refusal, document
 from engine_api.streams.outlet import TooSlow
 
 FINISHED = 1000
@@ -38,6 +39,8 @@ _CLOSE_CODES = {
 _FAREWELL_WITHIN_S = 10.0
 _MAX_REASON_BYTES = 123
 _CANCEL_AGAIN_AFTER_S = 1.0
+# A client may send messages faster than their answers are worth; meanwhile no more of them are read.
+_ANSWER_EVERY_S = 0.1
 
 Socket = WebSocket[State]
 
@@ -128,7 +131,7 @@ def _is_allowed_origin(socket: Socket) -> bool:
 
 
 async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> None:
-    """Stream until the stream ends or the client is gone; what the client says meanwhile is left unread.
+    """Stream until the stream ends or the client is gone; what the client says meanwhile is answered by a problem.
 
     Raises what the stream raises, and WebSocketDisconnect.
     """
@@ -157,6 +160,18 @@ async def _listen(socket: Socket) -> None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
+        await _answer_unexpected(socket)
+        await asyncio.sleep(_ANSWER_EVERY_S)
+
+
+async def _answer_unexpected(socket: Socket) -> None:
+    refusal = Refusal(
+        UNEXPECTED_MESSAGE,
+        "this WebSocket only streams events now, so the message was not read and nothing was done: "
+        "place a further order on another WebSocket at /api/orders/execute, or by POST",
+    )
+    measurements.count_refused(refusal.kind.code)
+    await socket.send_text(orjson.dumps(document(refusal)).decode())
 
 
 async def _close(socket: Socket, farewell: Farewell) -> None:
