@@ -110,7 +110,8 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin the request, unless its head is refused; the parser is told so, as all may have come at once."""
         too_large = self._head_bytes > MAX_HEAD_BYTES and self._head_size > MAX_HEAD_BYTES
-        refusal = _head_too_large() if too_large else refusal_of_head(self.headers, self.parser.get_http_version())
+        version = self.parser.get_http_version()  # pyright: ignore[reportOptionalMemberAccess] - it calls this
+        refusal = _head_too_large() if too_large else refusal_of_head(self.headers, version)
         if refusal is not None:
             self._head_refusal = refusal
             raise refusal

@@ -16,7 +16,7 @@ from engine_api.contract.links import links_from
 from engine_api.contract.operations import ApiRoute, Operation, SocketRoute
 from engine_api.contract.schemas import EventDocument, OrderBody, Problem
 from engine_api.parameters import Parameter
-from engine_api.problems import UNAUTHORIZED, UNEXPECTED_MESSAGE, Kind
+from engine_api.problems import UNAUTHORIZED, UNEXPECTED_MESSAGE, UPGRADE_REQUIRED, Kind
 from engine_api.request_ids import HEADER as REQUEST_ID
 from engine_api.streams.session import close_code
 
@@ -124,14 +124,15 @@ def _operation(route: ApiRoute, routes: Collection[ApiRoute]) -> dict[str, Any]:
 def _socket(route: SocketRoute) -> dict[str, Any]:
     closes: defaultdict[int, set[str]] = defaultdict(set)
     for kind in route.refusals:
-        if kind is not UNEXPECTED_MESSAGE:  # answered by a frame of its own, and the stream goes on
-            closes[close_code(kind)].add(kind.code)
+        closes[close_code(kind)].add(kind.code)
     first = route.first_message
     return {
         "summary": _summary(route.endpoint),
         "parameters": _parameters(route.parameters),
         **({} if first is None else {"firstMessage": {"$ref": _REF.format(model=first.__name__)}}),
         "messages": {"$ref": _REF.format(model=EventDocument.__name__)},
+        "problems": [UNEXPECTED_MESSAGE.code],  # a frame on its own, and the stream goes on
+        "plainHttp": {str(UPGRADE_REQUIRED.status): [UPGRADE_REQUIRED.code]},
         "closes": {str(code): sorted(codes) for code, codes in sorted(closes.items())},
     }
 

@@ -26,7 +26,6 @@ from engine_api.problems import (
     TOO_MANY_SOCKETS,
     UNAUTHORIZED,
     UNAVAILABLE,
-    UNEXPECTED_MESSAGE,
     Kind,
 )
 
@@ -108,7 +107,6 @@ class SocketRoute(WebSocketRoute):
             UNAUTHORIZED,
             RATE_LIMITED,
             TOO_MANY_SOCKETS,
-            UNEXPECTED_MESSAGE,
             INTERNAL_ERROR,
             UNAVAILABLE,
         )
