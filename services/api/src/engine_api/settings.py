@@ -51,6 +51,12 @@ class ApiSettings(BackendSettings):
         le=10_000_000,
         description="orders from `queued` to `submitted` beyond which no more are taken: creating answers 503",
     )
+    engine_max_pending_per_account: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="`pending` orders of one account beyond which no more are taken: `POST /api/orders` answers 429",
+    )
     api_keys_file: Annotated[Path, AfterValidator(_readable)] | None = Field(
         default=None,
         description="file of API keys, one `ACCOUNT:SHA256` a line, read again when it changes; unset: none is needed",

@@ -279,6 +279,13 @@ SELECT count(*) FROM (
 ) unfinished
 """
 
+COUNT_PENDING = """
+SELECT count(*) FROM (
+    SELECT FROM orders o WHERE o.account = %(account)s AND o.queued_at IS NULL AND o.finished_at IS NULL
+    LIMIT %(at_most)s
+) pending
+"""
+
 READ_DURABILITY = """
 SELECT current_setting('synchronous_commit'),
        (SELECT count(*) FROM pg_stat_replication),

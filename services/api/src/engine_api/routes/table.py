@@ -14,7 +14,7 @@ from engine_api.streams import sockets
 order_ids.register()
 
 
-def _placing(status: int) -> Operation:
+def _placing(status: int, *further: problems.Kind) -> Operation:
     return Operation(
         answers={status: schemas.OrderDocument},
         refusals=(
@@ -29,6 +29,7 @@ def _placing(status: int) -> Operation:
             problems.UNAVAILABLE,
             problems.OVERLOADED,
             problems.OUTCOME_UNKNOWN,
+            *further,
         ),
         parameters=(parameters.IDEMPOTENCY_KEY,),
         body=schemas.OrderBody,
@@ -88,7 +89,7 @@ _EXECUTING_HERE = (*_FOLLOWING, problems.REQUEST_TIMEOUT, *_placing(202).refusal
 ROUTES: list[BaseRoute] = [
     ApiRoute("POST", "/api/orders/execute", orders.create_and_execute, _placing(202)),
     ApiRoute("POST", "/orders", orders.create_and_execute, _placing(202), name="create_and_execute_as_before"),
-    ApiRoute("POST", "/api/orders", orders.create, _placing(201)),
+    ApiRoute("POST", "/api/orders", orders.create, _placing(201, problems.TOO_MANY_PENDING)),
     ApiRoute("GET", "/api/orders/{id:order_id}", orders.read, _reading(schemas.OrderDocument)),
     ApiRoute("POST", "/api/orders/{id:order_id}/execute", orders.execute, _EXECUTING),
     ApiRoute("POST", "/api/orders/{id:order_id}/cancel", orders.cancel, _CANCELLING),
