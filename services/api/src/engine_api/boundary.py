@@ -72,8 +72,8 @@ def _is_of_socket(scope: Scope) -> bool:
 def _allowed_methods(scope: Scope) -> list[str]:
     """Collect the methods of all routes of the path: the router knows only those of the first."""
     matching = (route for route in scope["app"].routes if route.matches(scope)[0] is Match.PARTIAL)
-    methods = {method for route in matching for method in route.methods}
-    return sorted(methods | {"GET"} if _is_of_socket(scope) else methods)
+    # Where only a WebSocket is, GET is what asks for one.
+    return sorted({method for route in matching for method in route.methods}) or ["GET"]
 
 
 async def pass_on(_request: Request, error: Exception) -> NoReturn:
