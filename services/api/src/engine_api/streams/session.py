@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected, WebSocketState
 
 from engine_api import measurements
 from engine_api.access.caller import caller_of
@@ -18,6 +18,7 @@ from engine_api.problems import UNEXPECTED_MESSAGE, Kind, Refusal, document
 from engine_api.streams.outlet import TooSlow
 
 FINISHED = 1000
+_GONE = 1006  # never sent: what a connection ends with that just broke
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
 UNKNOWN_ORDER = 4004
@@ -171,7 +172,15 @@ async def _answer_unexpected(socket: Socket) -> None:
         "place a further order on another WebSocket at /api/orders/execute, or by POST",
     )
     measurements.count_refused(refusal.kind.code)
-    await socket.send_text(orjson.dumps(document(refusal)).decode())
+    await send_text(socket, orjson.dumps(document(refusal)).decode())
+
+
+async def send_text(socket: Socket, text: str) -> None:
+    """Send a message. Raises WebSocketDisconnect, also where another task has found out that the client is gone."""
+    try:
+        await socket.send_text(text)
+    except WebSocketDisconnected:
+        raise WebSocketDisconnect(_GONE) from None
 
 
 async def _close(socket: Socket, farewell: Farewell) -> None:

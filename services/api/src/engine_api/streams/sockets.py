@@ -1,6 +1,7 @@
 """What can be asked for over a WebSocket: the events of an order, of a wallet, or an order of the socket's own."""
 
 import asyncio
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -19,7 +20,7 @@ from engine_api.parameters import Parameters
 from engine_api.problems import INVALID_PARAMETER, NOT_FOUND, FieldError, Refusal, invalid
 from engine_api.streams.order_stream import stream_order
 from engine_api.streams.outlet import Outlet
-from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, serving, until_gone
+from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, send_text, serving, until_gone
 from engine_api.streams.wallet_stream import stream_wallet
 from engine_common.errors import StoreUnavailable
 from engine_common.store.pool import TROUBLE
@@ -68,7 +69,7 @@ async def wallet_events(socket: Socket) -> Farewell:
 async def _explained(socket: Socket, error: Exception) -> Farewell:
     """Send the problem document that HTTP would answer with, and return how the socket ends."""
     problem = problems.document(as_refusal(error, socket.scope))
-    await socket.send_text(orjson.dumps(problem).decode())
+    await send_text(socket, orjson.dumps(problem).decode())
     return farewell_of(error, socket)
 
 
@@ -126,7 +127,7 @@ async def _first_message(socket: Socket) -> str:
 
 
 def _outlet(socket: Socket) -> Outlet:
-    return Outlet(socket.send_text, socket.state["hub"], socket.state["missed"])
+    return Outlet(partial(send_text, socket), socket.state["hub"], socket.state["missed"])
 
 
 def _as_id(text: str) -> UUID:
