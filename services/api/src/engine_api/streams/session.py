@@ -184,8 +184,8 @@ async def send_text(socket: Socket, text: str) -> None:
 
 
 async def _close(socket: Socket, farewell: Farewell) -> None:
-    if socket.client_state is not WebSocketState.CONNECTED:
-        return
+    if WebSocketState.DISCONNECTED in (socket.client_state, socket.application_state):
+        return  # the client has left, as it said itself or as a message to it has found
     reason = farewell.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FAREWELL_WITHIN_S):
