@@ -1,5 +1,6 @@
 """Writes the generated parts of the documents, or with `--check` tells which of them are out of date."""
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 from chart_values import values_table
 from devstack.settings import StackSettings
 from engine_api import problems
+from engine_api.problem_reference import EXPLANATIONS
 from engine_api.settings import ApiSettings
 from engine_api.streams.session import close_code
+from engine_common.errors import verdicts
 from engine_common.settings import Settings, settings_table
 from engine_common.transitions import TRANSITIONS
 from engine_worker.settings import WorkerSettings
@@ -35,11 +38,35 @@ def problems_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def order_errors_table() -> str:
+    """Return every `errorCode` of an order as a Markdown table."""
+    rows = ["| code | meaning | retryable | what the client does |", "| --- | --- | --- | --- |"]
+    for verdict in sorted(verdicts(), key=lambda verdict: verdict.code):
+        meaning = (inspect.getdoc(verdict) or "").partition("\n\n")[0].replace("\n", " ")
+        rows.append(f"| `{verdict.code}` | {meaning} | {_yes_or_no(verdict.retryable)} | {verdict.advice} |")
+    return "\n".join(rows) + "\n"
+
+
+def problem_reference_table() -> str:
+    """Return every code of a problem as a Markdown table, with what a client does about it."""
+    rows = ["| code | status | meaning | retryable | what the client does |", "| --- | --- | --- | --- | --- |"]
+    for kind in sorted(problems.KINDS, key=lambda kind: (kind.status, kind.code)):
+        meaning, advice = EXPLANATIONS[kind.code]
+        rows.append(f"| `{kind.code}` | {kind.status} | {meaning} | {_yes_or_no(kind.retryable)} | {advice} |")
+    return "\n".join(rows) + "\n"
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def generated() -> dict[str, str]:
     """Return every generated part by its name."""
     return {
         "transitions": transitions_table(),
         "problems": problems_table(),
+        "order-errors": order_errors_table(),
+        "problem-reference": problem_reference_table(),
         "settings-every-service": settings_table(Settings),
         "settings-api": _own_settings(ApiSettings),
         "settings-worker": _own_settings(WorkerSettings),
@@ -78,7 +105,7 @@ def main() -> None:
     """Bring the documents up to date, or name those that are not."""
     stale: list[str] = []
     parts = generated()
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]:
         before = path.read_text()
         after = render(before, parts)
         if after != before:

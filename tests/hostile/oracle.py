@@ -17,6 +17,8 @@ _OUR_FAULT = 1011
 _FIRST_ERROR = 400
 _SERVER_ERROR = 500
 _OVERLOADED = 503
+_NOT_IMPLEMENTED = 501
+_UPGRADE_REQUIRED = 426
 
 
 class Oracle:
@@ -50,8 +52,10 @@ class Oracle:
         if answer.status < _FIRST_ERROR or bodiless:
             return []
         faults: list[str] = []
-        if answer.status >= _SERVER_ERROR and not (answer.status == _OVERLOADED and "retry-after" in answer.headers):
+        if answer.status >= _SERVER_ERROR and not _is_refusal(answer):
             faults.append(f"answered {answer.status}: {answer.body[:200]!r}")
+        if answer.status == _UPGRADE_REQUIRED and "upgrade" not in answer.headers:
+            faults.append("426 does not say which protocol is required")
         if answer.headers.get("content-type") != _PROBLEM:
             return [*faults, f"{answer.status} is no problem document: {answer.body[:100]!r}"]
         try:
@@ -61,3 +65,10 @@ class Oracle:
         if not self._problem.is_valid(document) or document["status"] != answer.status:
             faults.append(f"an invalid problem document: {answer.body[:200]!r}")
         return faults
+
+
+def _is_refusal(answer: Answer) -> bool:
+    """Tell whether the status, that of a server's error, is the right one for what the client sent."""
+    if answer.status == _NOT_IMPLEMENTED:  # an unknown transfer coding, behind which nothing can be read any more
+        return answer.headers.get("connection") == "close" and b'"code":"not_implemented"' in answer.body
+    return answer.status == _OVERLOADED and "retry-after" in answer.headers

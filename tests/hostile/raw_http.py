@@ -34,6 +34,11 @@ _PATHS = (
     "/api/orders?limit=1#fragment",
     "/api/orders;jsessionid=1",
     "/api//orders",
+    "/api%2Forders",
+    "/api/orders%0a",
+    "/api/orders/user/.",
+    "/api/orders/user/%2e%2E",
+    "/api/orders/user/a/../b",
     "/livez/",
     "/livez?" + "a" * 5000,
     "/livez?" + "&".join(f"p{n}={n}" for n in range(2000)),
@@ -48,6 +53,8 @@ _PATHS = (
     "/ws",
     "/ws/orders/x",
     "/api/orders/execute?orderId=x",
+    "/api/orders/execute",
+    "/api/orders?walet=x&walet=y&=z",
 )
 _REQUEST_LINES = (
     "",
@@ -133,6 +140,20 @@ _HEADERS = (
     b"connection: upgrade",
     b"max-forwards: 0",
     b"content-encoding: gzip",
+    b"content-encoding: identity, \xff",
+)
+_HOSTS = (
+    b"",
+    b"host: a\r\nhost: a",
+    b"host: a, b",
+    b"host: a b",
+    b"host: [::1",
+    b"host: a:b",
+    b"host: user@a",
+    b"host: \xff",
+    b"host: " + b"a" * 9000,
+    b"host : a",
+    b"HOST: a\r\nx: y\r\nHost: b",
 )
 _LENGTHS = (
     "-1",
@@ -220,6 +241,20 @@ def header_line(rng: Random, target: Target) -> Case:
         head = target.post("/api/orders/execute", encoded(userWallet="hostile"))
     lines = b"\r\n".join(rng.sample(_HEADERS, rng.randint(1, 2)))
     return Case("header line", (head.replace(b"\r\n", b"\r\n" + lines + b"\r\n", 1),), Ending.LISTEN)
+
+
+def hosts(rng: Random, target: Target) -> Case:
+    """Name no host, several, or none that is one, also in the handshake of a WebSocket."""
+    head = rng.choice(
+        (
+            target.head("GET", "/livez"),
+            target.post("/api/orders", encoded(userWallet="hostile")),
+            target.head("GET", "/ws?wallet=hostile", upgrade="websocket", connection="Upgrade"),
+        )
+    )
+    lines = rng.choice(_HOSTS)
+    named = b"host: %s:%d\r\n" % (target.host.encode(), target.port)
+    return Case("hosts", (head.replace(named, lines + b"\r\n" if lines else b"", 1),), Ending.LISTEN)
 
 
 def method_and_path(rng: Random, target: Target) -> Case:
@@ -325,6 +360,7 @@ def flipped_bits(rng: Random, data: bytes) -> bytes:
 FAMILIES: tuple[Family, ...] = (
     request_line,
     header_line,
+    hosts,
     method_and_path,
     length,
     smuggling,

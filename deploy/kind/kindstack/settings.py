@@ -50,7 +50,7 @@ class DeploySettings(Settings):
     namespace: _Label = Field("order-engine", max_length=63, description="namespace, made when missing")
     release: _ServiceName = Field("order-engine", max_length=40, description="name of the Helm release")
     stopped: bool = Field(False, description="`make deploy` without pods of api and worker, for a restore")
-    deploy_timeout_s: int = Field(300, ge=10, description="seconds that the pods have to become ready")
+    deploy_timeout_s: int = Field(300, ge=10, le=86_400, description="seconds that the pods have to become ready")
 
 
 class KindSettings(DeploySettings):

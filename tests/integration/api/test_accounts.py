@@ -40,10 +40,9 @@ class Target:
             "id": self.order_id,
             "orderId": self.order_id,
             "wallet": self.wallet,
-            "userId": self.wallet,
             "Idempotency-Key": self.idempotency_key,
         }
-        harmless = {"status", "type", "limit", "cursor", "after", "since"}
+        harmless = {"status", "type", "limit", "cursor", "after", "since", "userWallet", "userId"}
         assert name in aimed or name in harmless, f"how is the parameter {name} filled in? Say so here"
         return aimed.get(name)
 

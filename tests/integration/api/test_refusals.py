@@ -177,7 +177,7 @@ async def test_content_types_may_have_parameters(api: RunningApi, content_type: 
     ("method", "path", "allowed"),
     [
         ("PUT", "/api/orders", "GET, HEAD, POST"),
-        ("GET", "/api/orders/execute", "POST"),
+        ("PUT", "/api/orders/execute", "POST"),
         ("DELETE", "/orders", "POST"),
         ("PATCH", f"/api/orders/{UNKNOWN}", "GET, HEAD"),
         ("OPTIONS", f"/api/orders/{UNKNOWN}/execute", "POST"),

@@ -55,6 +55,7 @@ OVER_THE_UNFINISHED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "release": (statements.RELEASE, {"worker_id": new_id()}),
     "count": (statements.COUNT_UNFINISHED, {"at_most": 1000}),
 }
+PENDING = (statements.COUNT_PENDING, {"account": "default", "at_most": 10_000})
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,11 @@ async def test_a_statement_over_unfinished_orders_reads_no_finished_one(
         used = {scan.get("Index Name")} | {below.get("Index Name") for below in scan.get("Plans", ())}
         assert used & {"orders_unfinished", "orders_pkey"}
         assert "orders_unfinished" in used or re.search(r"\bid = ", scan["Index Cond"])
+
+
+@pytest.mark.parametrize("kind", ["custom", "generic"])
+async def test_pending_orders_are_counted_by_an_index_that_holds_no_others(connection: Connection, kind: str) -> None:
+    """Neither an account's history nor what it has queued makes the count dearer."""
+    (scan,) = await explain(connection, *PENDING, kind)
+    used = {scan.get("Index Name")} | {below.get("Index Name") for below in scan.get("Plans", ())}
+    assert "orders_pending" in used

@@ -34,7 +34,10 @@ def test_every_kind_of_problem_is_documented_somewhere() -> None:
         for code in part["properties"]["code"]["enum"]
     }
     on_sockets = {
-        code for socket in document["x-websockets"].values() for codes in socket["closes"].values() for code in codes
+        code
+        for socket in document["x-websockets"].values()
+        for codes in (*socket["closes"].values(), *socket["plainHttp"].values(), socket["problems"])
+        for code in codes
     }
     assert over_http | on_sockets == kinds
 

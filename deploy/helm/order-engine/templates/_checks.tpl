@@ -68,7 +68,7 @@
 {{- end -}}
 {{- /* A name like ours that no setting has would be a limit that nobody keeps. */ -}}
 {{- $settings := dict
-  "api" (list "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
+  "api" (list "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_PENDING_PER_ACCOUNT" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
   "worker" (list "ENGINE_DEX_PATIENCE_S" "ENGINE_DRAIN_S" "ENGINE_LEASE_S" "ENGINE_MAX_ATTEMPTS" "ENGINE_MAX_IN_FLIGHT" "ENGINE_RETRY_BASE_MS") -}}
 {{- range $component, $names := $settings -}}
 {{- range $name, $_ := (get $v $component).env -}}

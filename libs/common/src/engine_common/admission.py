@@ -41,7 +41,7 @@ def effective_database(url: str) -> Mapping[str, Any]:
 
 def has_only_numeric_ports(database: Mapping[str, Any]) -> bool:
     """Tell whether the ports are ports."""
-    return all(port.isdecimal() for port in f"{database.get('port') or 0}".split(",") if port)
+    return all((port.isascii() and port.isdigit()) for port in f"{database.get('port') or 0}".split(",") if port)
 
 
 def is_plaintext_and_remote(database: Mapping[str, Any]) -> bool:

@@ -48,6 +48,8 @@ class Verdict(EngineError):
 
     code: ClassVar[str]
     retryable: ClassVar[bool]
+    advice: ClassVar[str]
+    """What a client does whose order failed with it; the docstring says what happened. Both stand in the reference."""
 
     @property
     def reason(self) -> str:
@@ -60,18 +62,21 @@ class NoLiquidity(Verdict):
 
     code = "no_liquidity"
     retryable = False
+    advice = "Place a smaller order, or several small ones over time."
 
 
 class UnknownPair(NoLiquidity):
     """No venue has a pool for the pair of tokens."""
 
     code = "unknown_pair"
+    advice = "Choose another pair of tokens. The same order fails again until a venue lists the pair."
 
 
 class AmountTooSmall(NoLiquidity):
     """The amount is so small that no venue would pay a base unit for it."""
 
     code = "amount_too_small"
+    advice = "Place an order with a larger `amountIn`."
 
 
 class SlippageExceeded(Verdict):
@@ -79,6 +84,7 @@ class SlippageExceeded(Verdict):
 
     code = "slippage_exceeded"
     retryable = True
+    advice = "Place a new order with a higher `slippageBps` or a lower `minAmountOut`, or wait for a calmer market."
 
 
 class SwapFailed(Verdict):
@@ -86,6 +92,7 @@ class SwapFailed(Verdict):
 
     code = "swap_failed"
     retryable = True
+    advice = "Place a new order. Nothing was exchanged."
 
 
 class TransactionExpired(Verdict):
@@ -93,6 +100,7 @@ class TransactionExpired(Verdict):
 
     code = "transaction_expired"
     retryable = True
+    advice = "Place a new order. The transaction can never land any more."
 
 
 class UnexpectedError(Verdict):
@@ -100,6 +108,7 @@ class UnexpectedError(Verdict):
 
     code = "unexpected_error"
     retryable = True
+    advice = "Place a new order. If it happens again, report the order's `traceId` to the operator."
 
 
 class SwapRejected(Verdict):
@@ -107,6 +116,7 @@ class SwapRejected(Verdict):
 
     code = "swap_rejected"
     retryable = False
+    advice = "Do not repeat the order unchanged: read `errorReason`, then correct the order or ask the operator."
 
 
 class DexUnavailable(Verdict):
@@ -114,6 +124,7 @@ class DexUnavailable(Verdict):
 
     code = "dex_unavailable"
     retryable = False
+    advice = "Wait a minute, then place a new order. The operator sees the outage of the venues or the node."
 
 
 def verdicts() -> list[type[Verdict]]:

@@ -5,6 +5,7 @@ With `--wait` it changes nothing and waits until somebody else has done so: what
 
 import argparse
 import logging
+import math
 import signal
 import sys
 import time
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _PAUSE_S = 0.5
 # For a migrator that is at work: migrations take seconds.
 _LOCK_PATIENCE_S = 60.0
+_MOST_PATIENCE_S = 86_400
 
 
 def migrations() -> Any:
@@ -102,12 +104,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--wait", action="store_true", help="change nothing; wait until the database is migrated")
     parser.add_argument(
         "--patience",
-        type=float,
+        type=_seconds,
         metavar="SECONDS",
         help="how long to try again while PostgreSQL cannot be used or another migrator is at work (default: "
         f"not at all, and {_LOCK_PATIENCE_S:.0f} for the other migrator)",
     )
     return parser.parse_args()
+
+
+def _seconds(text: str) -> float:
+    """Return a number of seconds from 0 to a day; raise ArgumentTypeError."""
+    try:
+        seconds = float(text) if text.isascii() else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= _MOST_PATIENCE_S:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to {_MOST_PATIENCE_S}, not {text!r}")
+    return seconds
 
 
 def _wait(database_url: str) -> None:

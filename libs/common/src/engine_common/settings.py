@@ -106,7 +106,9 @@ HttpUrl = Annotated[str, _begins_with("http", "https"), AfterValidator(_names_an
 class Settings(BaseSettings):
     """What every service reads: a variable is a field's name in upper case, and an empty one counts as unset."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", validate_by_name=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", validate_by_name=True, frozen=True, allow_inf_nan=False
+    )
 
     env: Literal["development", "production"] = Field(
         default="development", description="`production` refuses to start on defaults that suit development only"

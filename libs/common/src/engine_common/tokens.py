@@ -42,8 +42,9 @@ _BY_NAME: Mapping[str, Token] = {token.symbol.upper(): token for token in TOKENS
 
 
 def find(name: str) -> Token | None:
-    """Return the token with this mint address, or this ticker in any case; None when there is none."""
-    return _BY_NAME.get(name) or _BY_NAME.get(name.upper())
+    """Return the token with this mint address, or this symbol in any case of ASCII; None when there is none."""
+    # Unicode maps some foreign letters to ASCII ones: "\u017fol".upper() is "SOL".
+    return _BY_NAME.get(name) or (_BY_NAME.get(name.upper()) if name.isascii() else None)
 
 
 def to_base_units(amount: Decimal, token: Token) -> int:

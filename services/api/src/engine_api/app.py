@@ -12,11 +12,10 @@ from starlette.websockets import WebSocket
 
 from engine_api.access.credentials import API_KEY_HEADER
 from engine_api.access.gate import Gate
-from engine_api.boundary import ErrorBoundary, pass_on
+from engine_api.boundary import ErrorBoundary, nothing_at, pass_on
 from engine_api.components import State, assembled
 from engine_api.contract.operations import public_paths
 from engine_api.intake.idempotency import HEADER
-from engine_api.problems import NOT_FOUND, Refusal
 from engine_api.request_ids import HEADER as REQUEST_ID
 from engine_api.request_ids import RequestIds
 from engine_api.routes.table import ROUTES
@@ -52,7 +51,7 @@ def make_app(settings: ApiSettings) -> ASGIApp:
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer what is asked of an address without a route."""
-    refusal = Refusal(NOT_FOUND, "there is nothing at this address")
+    refusal = nothing_at(scope)
     if scope["type"] != "websocket":
         raise refusal
     await turn_away(WebSocket(scope, receive, send), refusal)

@@ -2,12 +2,20 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from starlette.requests import Request
 
-from engine_api.problems import NOT_JSON, REQUEST_TIMEOUT, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, Refusal
+from engine_api.problems import (
+    NOT_JSON,
+    REQUEST_TIMEOUT,
+    TOO_LARGE,
+    UNSUPPORTED_CODING,
+    UNSUPPORTED_MEDIA_TYPE,
+    Refusal,
+)
 
 MAX_BYTES = 64 * 1024
 
@@ -15,6 +23,7 @@ MAX_BYTES = 64 * 1024
 WHOLE = "engine_api.whole"
 
 _JSON = "application/json"
+_IDENTITY = "identity"
 # Longer integers become Decimals: Python refuses to read integers of more than some thousand digits at all.
 _MAX_INT_DIGITS = 30
 
@@ -70,7 +79,8 @@ def decode(body: bytes) -> str:
 async def read_json(request: Request[Any]) -> Any:
     """Return the parsed body of the request. Raises Refusal."""
     headers = request.headers
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    _refuse_codings(headers.getlist("content-encoding"))
+    media_type = headers.get("content-type", "").partition(";")[0].strip(" \t").lower()
     if media_type != _JSON:
         raise Refusal(UNSUPPORTED_MEDIA_TYPE, f"the content type must be {_JSON}")
     if int(headers.get("content-length", "0")) > MAX_BYTES:
@@ -78,6 +88,17 @@ async def read_json(request: Request[Any]) -> Any:
     # Most bodies come with their head, and a time-out would be the dearest part of reading them.
     body = await (_read(request) if WHOLE in request.scope else _read_in_time(request))
     return parse_json(decode(body))
+
+
+def _refuse_codings(values: Sequence[str]) -> None:
+    """Refuse a body that is compressed, as none is decompressed here."""
+    codings = {coding.strip(" \t").lower() for value in values for coding in value.split(",")} - {"", _IDENTITY}
+    if codings:
+        raise Refusal(
+            UNSUPPORTED_CODING,
+            "the body has a Content-Encoding, and none is read here: send the body as it is, without that header",
+            headers={"accept-encoding": _IDENTITY},
+        )
 
 
 async def _read_in_time(request: Request[Any]) -> bytes:

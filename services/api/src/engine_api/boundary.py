@@ -11,6 +11,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine_api import measurements, problems
+from engine_api.contract.operations import SocketRoute
 from engine_api.problems import Refusal
 from engine_common.errors import StoreUnavailable
 from engine_common.store.pool import TROUBLE
@@ -41,16 +42,38 @@ def _place(scope: Scope) -> str:
 
 
 def _routing_refusal(error: HTTPException, scope: Scope) -> Refusal:
-    if error.status_code == problems.METHOD_NOT_ALLOWED.status:
-        allowed = ", ".join(_allowed_methods(scope))
-        return Refusal(problems.METHOD_NOT_ALLOWED, f"allowed here: {allowed}", headers={"allow": allowed})
-    return Refusal(problems.NOT_FOUND, "there is nothing at this address")
+    if error.status_code == problems.METHOD_NOT_ALLOWED.status and not _is_of_socket(scope):
+        return _not_allowed(scope)
+    return nothing_at(scope)
+
+
+def nothing_at(scope: Scope) -> Refusal:
+    """Return the refusal of a request to an address without a route for it: a WebSocket's address, or none at all."""
+    if scope["type"] != "http" or not _is_of_socket(scope):
+        return Refusal(problems.NOT_FOUND, "there is nothing at this address")
+    if scope["method"] in ("GET", "HEAD"):
+        return Refusal(
+            problems.UPGRADE_REQUIRED,
+            "this is the address of a WebSocket: open it with a WebSocket client, which asks for the upgrade",
+            headers={"upgrade": "websocket", "connection": "upgrade"},
+        )
+    return _not_allowed(scope)
+
+
+def _not_allowed(scope: Scope) -> Refusal:
+    allowed = ", ".join(_allowed_methods(scope))
+    return Refusal(problems.METHOD_NOT_ALLOWED, f"allowed here: {allowed}", headers={"allow": allowed})
+
+
+def _is_of_socket(scope: Scope) -> bool:
+    return any(isinstance(route, SocketRoute) and route.is_at(scope) for route in scope["app"].routes)
 
 
 def _allowed_methods(scope: Scope) -> list[str]:
     """Collect the methods of all routes of the path: the router knows only those of the first."""
     matching = (route for route in scope["app"].routes if route.matches(scope)[0] is Match.PARTIAL)
-    return sorted({method for route in matching for method in route.methods})
+    # Where only a WebSocket is, GET is what asks for one.
+    return sorted({method for route in matching for method in route.methods}) or ["GET"]
 
 
 async def pass_on(_request: Request, error: Exception) -> NoReturn:

@@ -17,6 +17,7 @@ from engine_api.enqueuing import Enqueuer
 from engine_api.health import Health
 from engine_api.intake.placement import Inserts, Placement
 from engine_api.order_book import Lend, OrderBook
+from engine_api.pending_limit import PendingLimit
 from engine_api.settings import ApiSettings
 from engine_api.streams.catching_up import CatchingUp
 from engine_api.streams.follower import id_margin_s
@@ -93,7 +94,15 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
             serving = await probes.serve_probes(settings.metrics_port, health.postgres)
             stack.push_async_callback(serving.close)
         yield State(
-            placement=Placement(inserts, orders, enqueuer, publisher, backlog, patience_s),
+            placement=Placement(
+                inserts,
+                orders,
+                enqueuer,
+                publisher,
+                backlog,
+                PendingLimit(lend_for_reading, settings.engine_max_pending_per_account),
+                patience_s,
+            ),
             commands=Commands(orders, moves, enqueuer, publisher, backlog, patience_s),
             orders=orders,
             health=health,

@@ -1,15 +1,16 @@
 """Query, path and header parameters: how each is read, and how the contract describes it."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
-from uuid import UUID
 
-from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
 
 from engine_api.intake.idempotency import HEADER, KEY_PATTERN
-from engine_api.intake.order_body import WALLET_PATTERN, is_wallet
+from engine_api.intake.order_body import MAX_WALLET_LENGTH, WALLET_PATTERN, WALLET_RULE, is_wallet
+from engine_api.order_ids import read_order_id
 from engine_api.paging import CURSOR_PATTERN, decode_cursor
 from engine_api.problems import INVALID_PARAMETER, FieldError, invalid
 from engine_common.orders import OrderType
@@ -20,6 +21,13 @@ T = TypeVar("T")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 _MAX_SEQ = 2**31 - 1
+_MAX_REPORTED = 20
+_MAX_NAME_LENGTH = 64
+
+# RFC 3339; the blank may be a plus sign that the query has turned into one.
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+ -][0-9]{2}:[0-9]{2})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +46,20 @@ class Parameter(Generic[T]):
 
 
 class Parameters:
-    """The query of one request; a parameter that is given twice is as wrong as one that cannot be read."""
+    """The query of one request or WebSocket.
 
-    def __init__(self, query: QueryParams) -> None:
-        self._query = query
-        self.errors: list[FieldError] = []
+    A parameter that its route does not have, and one that is given twice, are as wrong as one that cannot be read.
+    """
+
+    def __init__(self, connection: HTTPConnection[Any]) -> None:
+        self._query = connection.query_params
+        known = connection.scope["route"].query_names
+        unknown = [name for name in dict.fromkeys(self._query.keys()) if name not in known]
+        expected = f"known here: {', '.join(sorted(known))}" if known else "this address takes none"
+        self.errors = [
+            FieldError(_shown(name), f"is not a query parameter of this address ({expected})")
+            for name in unknown[:_MAX_REPORTED]
+        ]
 
     def read(self, parameter: Parameter[T]) -> T | None:
         """Return the parameter's value, or None when it is not given or wrong; the latter is kept as an error."""
@@ -60,10 +77,22 @@ class Parameters:
             self.errors.append(FieldError(parameter.name, str(error)))
             return None
 
+    def read_one_of(self, parameters: Sequence[Parameter[T]]) -> T | None:
+        """Return the value of a parameter that has several names, of which a request may give one."""
+        given = [parameter for parameter in parameters if parameter.name in self._query]
+        for other in given[1:]:
+            self.errors.append(FieldError(other.name, f"says the same as {given[0].name}: give one of them"))
+        return self.read(given[0]) if given else None
+
     def check(self) -> None:
         """Raise Refusal if anything was wrong."""
         if self.errors:
             raise invalid(INVALID_PARAMETER, self.errors)
+
+
+def _shown(name: str) -> str:
+    """Return the name as an answer may repeat it: bounded, and without half a surrogate pair."""
+    return name[:_MAX_NAME_LENGTH].encode(errors="replace").decode()
 
 
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -88,23 +117,21 @@ def _one_of(*known: T) -> Callable[[str], T]:
 
 def _as_wallet(text: str) -> str:
     if not is_wallet(text):
-        raise ValueError("must be 1 to 64 printable ASCII characters")
+        raise ValueError(WALLET_RULE)
     return text
 
 
 def _as_moment(text: str) -> datetime:
-    """Return the time in UTC; a blank is a plus sign that the query has turned into one."""
+    """Return the time in UTC; a blank before the offset is a plus sign that the query has turned into one."""
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-        in_utc = moment.astimezone(UTC)
+        if _MOMENT.fullmatch(text):
+            return datetime.fromisoformat(text[:11] + text[11:].upper().replace(" ", "+")).astimezone(UTC)
     except (ValueError, OverflowError):
-        moment = in_utc = None
-    if moment is None or in_utc is None or moment.tzinfo is None:
-        raise ValueError("must be a time as RFC 3339 writes it, with its offset")
-    return in_utc
+        pass
+    raise ValueError("must be a time as RFC 3339 writes it, with its offset: 2026-01-31T12:00:00Z")
 
 
-_WALLET = {"type": "string", "pattern": WALLET_PATTERN}
+_WALLET = {"type": "string", "pattern": WALLET_PATTERN, "maxLength": MAX_WALLET_LENGTH}
 
 LIMIT = Parameter(
     "limit",
@@ -120,12 +147,15 @@ ORDER_TYPE = Parameter(
     "type", _one_of(*OrderType), "only orders of this type", {"type": "string", "enum": [*OrderType]}
 )
 WALLET = Parameter("wallet", _as_wallet, "only orders of this wallet", _WALLET)
+USER_WALLET = Parameter("userWallet", _as_wallet, "the same as `wallet`, as bodies spell it", _WALLET)
 USER_ID = Parameter("userId", _as_wallet, "the wallet, as clients of earlier engines spell it", _WALLET)
+# The names of one parameter, of which a request gives one.
+WALLETS = (WALLET, USER_WALLET, USER_ID)
 WALLET_IN_PATH = Parameter("wallet", _as_wallet, "the wallet", _WALLET, place="path", found_as="userWallet")
 ORDER_ID_IN_PATH = Parameter(
-    "id", UUID, "the order's id", {"type": "string", "format": "uuid"}, place="path", found_as="orderId"
+    "id", read_order_id, "the order's id", {"type": "string", "format": "uuid"}, place="path", found_as="orderId"
 )
-ORDER_ID = Parameter("orderId", UUID, "the order's id", {"type": "string", "format": "uuid"})
+ORDER_ID = Parameter("orderId", read_order_id, "the order's id", {"type": "string", "format": "uuid"})
 AFTER = Parameter(
     "after",
     _whole_number(0, _MAX_SEQ),

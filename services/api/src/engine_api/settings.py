@@ -9,14 +9,13 @@ from pydantic_settings import NoDecode
 
 from engine_api.access.key_file import read_key_file
 from engine_api.access.keys import Digests, parse_plain
+from engine_api.access.origins import parse_origins
 from engine_api.access.quotas import parse_limits
 from engine_common.settings import BackendSettings
 
 
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+def _origins(value: Any) -> tuple[str, ...]:
+    return parse_origins(value if isinstance(value, str) else ",".join(value))
 
 
 def _readable(path: Path) -> Path:
@@ -41,14 +40,22 @@ class ApiSettings(BackendSettings):
 
     api_host: str = Field(default="127.0.0.1", description="address the api listens on")
     api_port: int = Field(default=3000, ge=0, le=65535, description="port the api listens on")
-    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
         default=(),
-        description="origins, separated by commas, whose pages may use the api from a browser; `*` allows every origin",
+        description="origins (scheme, host, optional port), separated by commas, whose pages may use the api from a "
+        "browser; `*` allows every origin",
     )
     engine_max_unfinished: int = Field(
         default=200_000,
         ge=1,
+        le=10_000_000,
         description="orders from `queued` to `submitted` beyond which no more are taken: creating answers 503",
+    )
+    engine_max_pending_per_account: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="`pending` orders of one account beyond which no more are taken: `POST /api/orders` answers 429",
     )
     api_keys_file: Annotated[Path, AfterValidator(_readable)] | None = Field(
         default=None,
@@ -81,7 +88,7 @@ class ApiSettings(BackendSettings):
         "read before it writes waits for each",
     )
     max_sockets_per_account: int = Field(
-        default=2500, ge=1, description="WebSockets of one account that one api process keeps open"
+        default=2500, ge=1, le=100_000, description="WebSockets of one account that one api process keeps open"
     )
 
     @property

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Value = int | float | bool | str
 DelayMs = Annotated[int, Field(ge=0, le=600_000)]
-Rate = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 BodyBytes = Annotated[int, Field(ge=1, le=16 * 1024 * 1024)]
 Calls = Annotated[int, Field(ge=0, le=512)]
 PerSecond = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -107,3 +107,11 @@ async def count_unfinished(connection: Connection, at_most: int) -> int:
     cursor = await connection.execute(statements.COUNT_UNFINISHED, {"at_most": at_most}, prepare=True)
     row = await cursor.fetchone()
     return 0 if row is None else row[0]
+
+
+async def count_pending(connection: Connection, account: str, at_most: int) -> int:
+    """Return how many orders of the account wait for their execution to be asked for; not beyond `at_most`."""
+    parameters = {"account": account, "at_most": at_most}
+    cursor = await connection.execute(statements.COUNT_PENDING, parameters, prepare=True)
+    row = await cursor.fetchone()
+    return 0 if row is None else row[0]

@@ -294,6 +294,13 @@ SELECT count(*) FROM (
 ) unfinished
 """
 
+COUNT_PENDING = """
+SELECT count(*) FROM (
+    SELECT FROM orders o WHERE o.account = %(account)s AND o.queued_at IS NULL AND o.finished_at IS NULL
+    LIMIT %(at_most)s
+) pending
+"""
+
 # What a role may not see of other sessions is null, and means nothing.
 READ_DURABILITY = """
 SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),

@@ -38,7 +38,7 @@ class TraceContext(NamedTuple):
     @classmethod
     def parse(cls, header: str | None) -> Self | None:
         """Read a `traceparent` header; None when it is missing or invalid."""
-        if not header or (match := _TRACEPARENT.fullmatch(header.strip())) is None:
+        if not header or (match := _TRACEPARENT.fullmatch(header.strip(" \t"))) is None:
             return None
         version, trace_id, span_id, flags, rest = match.groups()
         if version == "00" and rest:

@@ -7,6 +7,7 @@ from engine_api.problems import UNAUTHORIZED, Refusal
 BEARER = "bearer"
 API_KEY_HEADER = "X-API-Key"
 
+_BLANKS = b" \t"  # those of HTTP
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
@@ -20,11 +21,11 @@ def read_api_key(scope: Scope) -> bytes:
     given: set[bytes] = set()
     for name, value in scope["headers"]:
         if name == b"authorization":
-            scheme, _, token = value.strip().partition(b" ")
+            scheme, _, token = value.strip(_BLANKS).partition(b" ")
             if scheme.lower() == b"bearer":
-                given.add(token.strip())
+                given.add(token.strip(_BLANKS))
         elif name == b"x-api-key":
-            given.add(value.strip())
+            given.add(value.strip(_BLANKS))
     given.update(_offered_key(scope))
     if not given:
         raise unauthorized("an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")

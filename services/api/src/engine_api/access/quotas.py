@@ -20,6 +20,8 @@ from engine_api.problems import RATE_LIMITED, Refusal
 OFF = "off"
 
 _ID_DIGITS = 32
+_MAX_AMOUNT = 1_000_000_000
+_MAX_WINDOW_S = 366 * 86_400
 
 
 class Use(StrEnum):
@@ -34,12 +36,19 @@ def parse_limits(text: str) -> list[RateLimitItem]:
     if text.strip().lower() == OFF:
         return []
     try:
-        items = parse_many(text)
+        items = parse_many(text) if text.isascii() else []
     except ValueError:
         items = []
-    if not items or any(item.amount < 1 or item.get_expiry() < 1 for item in items):
-        raise ValueError("must be `off`, or limits such as 100/second or 100/second;3000/minute")
+    if not items or not all(_is_sane(item) for item in items):
+        raise ValueError(
+            f"must be `off`, or limits such as 100/second or 100/second;3000/minute, each of 1 to {_MAX_AMOUNT} uses "
+            f"in a window of at most {_MAX_WINDOW_S // 86_400} days"
+        )
     return items
+
+
+def _is_sane(item: RateLimitItem) -> bool:
+    return 1 <= item.amount <= _MAX_AMOUNT and 1 <= item.get_expiry() <= _MAX_WINDOW_S
 
 
 class Allowance(NamedTuple):

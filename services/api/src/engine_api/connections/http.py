@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from engine_api import measurements
 from engine_api.bodies import WHOLE
 from engine_api.connections.answers import problem
+from engine_api.connections.heads import refusal_of_head
 from engine_api.problems import HEAD_TOO_LARGE, MALFORMED_REQUEST, REQUEST_TIMEOUT, Refusal
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -36,7 +37,7 @@ class HttpConnection(HttpToolsProtocol):
         self._due_at = math.inf
         self._head_bytes = 0  # at least as many as the head has that is being read
         self._bytes_without_body = 0
-        self._head_refused = False
+        self._head_refusal: Refusal | None = None
         self._running: RequestResponseCycle | None = None
 
     @property
@@ -107,10 +108,13 @@ class HttpConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        """Begin the request, unless the head is too large: the parser is told so, because it all came at once."""
-        if self._head_bytes > MAX_HEAD_BYTES and self._head_size > MAX_HEAD_BYTES:
-            self._head_refused = True
-            raise _head_too_large()
+        """Begin the request, unless its head is refused; the parser is told so, as all may have come at once."""
+        too_large = self._head_bytes > MAX_HEAD_BYTES and self._head_size > MAX_HEAD_BYTES
+        version = self.parser.get_http_version()  # pyright: ignore[reportOptionalMemberAccess] - it calls this
+        refusal = _head_too_large() if too_large else refusal_of_head(self.headers, version)
+        if refusal is not None:
+            self._head_refusal = refusal
+            raise refusal
         self._bytes_without_body = 0
         super().on_headers_complete()
 
@@ -120,7 +124,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP as everything else is answered."""
-        self._refuse(_head_too_large() if self._head_refused else Refusal(MALFORMED_REQUEST, msg))
+        self._refuse(self._head_refusal or Refusal(MALFORMED_REQUEST, msg))
 
     def _should_upgrade(self) -> bool:
         return self.scope["method"] != "HEAD" and super()._should_upgrade()  # its refusal would have a body

@@ -16,7 +16,7 @@ from engine_api.contract.links import links_from
 from engine_api.contract.operations import ApiRoute, Operation, SocketRoute
 from engine_api.contract.schemas import EventDocument, OrderBody, Problem
 from engine_api.parameters import Parameter
-from engine_api.problems import UNAUTHORIZED, Kind
+from engine_api.problems import UNAUTHORIZED, UNEXPECTED_MESSAGE, UPGRADE_REQUIRED, Kind
 from engine_api.request_ids import HEADER as REQUEST_ID
 from engine_api.streams.session import close_code
 
@@ -39,11 +39,16 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "the id that the client gave the request, or one of ours; log lines carry it",
         "schema": {"type": "string", "maxLength": 128},
     },
+    "Accept-Encoding": {
+        "description": "with `unsupported_content_encoding`: the encodings of bodies that are read",
+        "schema": {"type": "string"},
+    },
     "Allow": {"description": "the methods there are", "schema": {"type": "string"}},
 }
 _HEADERS_OF_STATUS = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
+    415: ("Accept-Encoding",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
@@ -85,6 +90,7 @@ def build(routes: Sequence[BaseRoute], *, keys_required: bool) -> dict[str, Any]
                 "security": [] if public else security
             }
         elif isinstance(route, SocketRoute):
+            models.update({} if route.first_message is None else {route.first_message: None})
             sockets[route.path_format] = _socket(route) | {"security": socket_security}
         else:
             raise TypeError(f"{route!r} says nothing for the contract")
@@ -119,10 +125,14 @@ def _socket(route: SocketRoute) -> dict[str, Any]:
     closes: defaultdict[int, set[str]] = defaultdict(set)
     for kind in route.refusals:
         closes[close_code(kind)].add(kind.code)
+    first = route.first_message
     return {
         "summary": _summary(route.endpoint),
         "parameters": _parameters(route.parameters),
+        **({} if first is None else {"firstMessage": {"$ref": _REF.format(model=first.__name__)}}),
         "messages": {"$ref": _REF.format(model=EventDocument.__name__)},
+        "problems": [UNEXPECTED_MESSAGE.code],  # a frame on its own, and the stream goes on
+        "plainHttp": {str(UPGRADE_REQUIRED.status): [UPGRADE_REQUIRED.code]},
         "closes": {str(code): sorted(codes) for code, codes in sorted(closes.items())},
     }
 

@@ -4,17 +4,20 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from engine_api import problems
 from engine_api.intake.order_body import (
     DECIMAL_PATTERN,
     DEFAULT_SLIPPAGE_BPS,
     DEFAULT_WALLET,
     MAX_SLIPPAGE_BPS,
+    MAX_WALLET_LENGTH,
     WALLET_PATTERN,
 )
 from engine_common import tokens
+from engine_common.errors import verdicts
 from engine_common.orders import EventType, OrderType
 from engine_common.transitions import Status
 
@@ -43,11 +46,23 @@ Amount = Annotated[
     ),
     Field(description="in units of the token, with no more decimals than the token has; strings are exact everywhere"),
 ]
-Wallet = Annotated[str, Field(pattern=WALLET_PATTERN, examples=["wallet-1"])]
+Wallet = Annotated[str, Field(pattern=WALLET_PATTERN, max_length=MAX_WALLET_LENGTH, examples=["wallet-1"])]
 Decimals = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["1.5"])]
 TraceId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Version = Annotated[int, Field(ge=1, description="the `seq` of the order's last event")]
 Health = Literal["up", "down"]
+
+
+_ERROR_CODES: list[JsonValue] = [*sorted(verdict.code for verdict in verdicts())]
+_PROBLEM_CODES: list[JsonValue] = [*sorted(kind.code for kind in problems.KINDS)]
+
+
+class ErrorCode(RootModel[Annotated[str, Field(json_schema_extra={"enum": _ERROR_CODES})]]):
+    """Why an order, or one of its attempts, failed."""
+
+
+class ProblemCode(RootModel[Annotated[str, Field(json_schema_extra={"enum": _PROBLEM_CODES})]]):
+    """Which kind of problem a request met."""
 
 
 class OrderBody(Shape):
@@ -71,6 +86,14 @@ class OrderBody(Shape):
         Amount | None, Field(description="the least output that the user accepts, in units of tokenOut")
     ] = None
     user_wallet: Wallet | None = DEFAULT_WALLET
+
+
+class FirstMessage(OrderBody):
+    """The order that a WebSocket's first message describes, and what a page cannot say in a header."""
+
+    idempotency_key: Annotated[
+        str | None, Field(description="works as the header `Idempotency-Key`; where both are given, they are the same")
+    ] = None
 
 
 class Quote(Shape):
@@ -114,7 +137,7 @@ class OrderDocument(Shape):
     execution_price: Annotated[Decimals | None, Field(description="tokenOut per tokenIn, 12 significant digits")]
     tx_hash: str | None
     attempt: int
-    error_code: str | None
+    error_code: ErrorCode | None
     error_reason: str | None
     version: Version
     trace_id: TraceId
@@ -175,7 +198,7 @@ class Problem(Shape):
     title: str
     status: int
     detail: str
-    code: str
+    code: ProblemCode
     retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
     trace_id: TraceId | None
     request_id: Annotated[str | None, Field(description="the answer's X-Request-ID")]

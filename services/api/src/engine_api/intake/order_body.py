@@ -14,7 +14,11 @@ from engine_common.tokens import Token
 DEFAULT_SLIPPAGE_BPS = 50
 MAX_SLIPPAGE_BPS = 10_000
 DEFAULT_WALLET = "anonymous"
-WALLET_PATTERN = "^[ -~]{1,64}$"
+MAX_WALLET_LENGTH = 64
+# Not `.` and not `..`, which name other addresses wherever a path is normalised. There is no look-ahead, because not
+# every reader of the contract has them: three dots come first, or a character that is no dot behind at most two.
+WALLET_PATTERN = r"^(\.{3}[ -~]{0,61}|\.{0,2}[ -\-/-~][ -~]{0,63})$"
+WALLET_RULE = "must be 1 to 64 printable ASCII characters, and not `.` or `..`"
 DECIMAL_PATTERN = r"^([+-]?[0-9]+(\.[0-9]*)?|[+-]?\.[0-9]+)([eE][+-]?[0-9]{1,6})?$"
 
 # Clients of earlier engines spell some fields differently.
@@ -39,7 +43,7 @@ _types = {order_type.value: order_type for order_type in OrderType}
 _wallet = re.compile(WALLET_PATTERN)
 # Decimal() itself would also take blanks, underscores and the digits of every script.
 _decimal = re.compile(DECIMAL_PATTERN)
-_not_finite = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_not_finite = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class OrderTerms:
 
 def is_wallet(text: str) -> bool:
     """Tell whether the text can be a wallet's name."""
-    return _wallet.fullmatch(text) is not None
+    return len(text) <= MAX_WALLET_LENGTH and _wallet.fullmatch(text) is not None
 
 
 def read_terms(body: Any) -> OrderTerms:
@@ -162,7 +166,7 @@ class _Reader:
         value = self._values.get("userWallet", DEFAULT_WALLET)
         if isinstance(value, str) and is_wallet(value):
             return value
-        self._wrong("userWallet", "must be 1 to 64 printable ASCII characters")
+        self._wrong("userWallet", WALLET_RULE)
         return DEFAULT_WALLET
 
 

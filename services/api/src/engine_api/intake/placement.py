@@ -10,7 +10,8 @@ from engine_api.enqueuing import Enqueuer
 from engine_api.intake.idempotency import HEADER, fingerprint
 from engine_api.intake.order_body import OrderTerms
 from engine_api.order_book import OrderBook
-from engine_api.problems import KEY_REUSED, OUTCOME_UNKNOWN, Refusal
+from engine_api.pending_limit import PendingLimit
+from engine_api.problems import KEY_REUSED, OUTCOME_UNKNOWN, TOO_MANY_PENDING, Refusal
 from engine_common.errors import OutcomeUnknown
 from engine_common.live import Publisher
 from engine_common.orders import Event, EventType, NewOrder, Order
@@ -43,6 +44,7 @@ class Placement:
         enqueuer: Enqueuer,
         publisher: Publisher,
         backlog: Backlog,
+        pending: PendingLimit,
         patience_s: float,
     ) -> None:
         self._inserts = inserts
@@ -50,13 +52,14 @@ class Placement:
         self._enqueuer = enqueuer
         self._publisher = publisher
         self._backlog = backlog
+        self._pending = pending
         self._patience_s = patience_s
 
     async def place(self, account: str, terms: OrderTerms, key: str | None, status: Status) -> Placed:
         """Store an order that begins as `pending` or `queued`.
 
-        Raises Refusal (the key belongs to another order; too many orders are unfinished; the outcome is unknown) and
-        StoreUnavailable (nothing stored).
+        Raises Refusal (the key belongs to another order; too many orders are unfinished or pending; the outcome is
+        unknown) and StoreUnavailable (nothing stored).
         """
         context = tracing.current() or TraceContext.new()
         new = _new_order(account, terms, key, status, context)
@@ -66,6 +69,10 @@ class Placement:
             result = await self._store(new)
         except OutcomeUnknown:
             raise _outcome_unknown(new) from None
+        except Refusal as refusal:
+            if refusal.kind is not TOO_MANY_PENDING or (known := await self._find(new)) is None:
+                raise
+            return _replayed(known)
         if isinstance(result, KeyTaken):
             return _replayed(result)
         measurements.count_accepted(status)
@@ -78,7 +85,8 @@ class Placement:
     async def _store(self, new: NewOrder) -> Created | KeyTaken:
         if new.status is not Status.QUEUED:
             self._backlog.check()
-            return await self._inserts.submit(new, within_s=self._patience_s)
+            async with self._pending.admitting(new.account):
+                return await self._inserts.submit(new, within_s=self._patience_s)
         with self._backlog.admitting():
             return await self._inserts.submit(new, within_s=self._patience_s)
 

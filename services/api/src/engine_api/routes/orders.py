@@ -65,13 +65,13 @@ async def history(request: Request[State]) -> Response:
 
 async def list_orders(request: Request[State]) -> Response:
     """Show a page of orders, newest first."""
-    query = Parameters(request.query_params)
-    return await _page(request, query, query.read(parameters.WALLET))
+    query = Parameters(request)
+    return await _page(request, query, query.read_one_of(parameters.WALLETS))
 
 
 async def list_wallet_orders(request: Request[State]) -> Response:
     """Show a page of a wallet's orders, newest first."""
-    query = Parameters(request.query_params)
+    query = Parameters(request)
     return await _page(request, query, query.read_text(parameters.WALLET_IN_PATH, request.path_params["wallet"]))
 
 

@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, NamedTuple
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+import orjson
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected, WebSocketState
 
 from engine_api import measurements
 from engine_api.access.caller import caller_of
 from engine_api.access.credentials import subprotocol
 from engine_api.boundary import as_refusal
 from engine_api.components import State
-from engine_api.problems import Kind
+from engine_api.problems import UNEXPECTED_MESSAGE, Kind, Refusal, document
 from engine_api.streams.outlet import TooSlow
 
 FINISHED = 1000
+_GONE = 1006  # never sent: what a connection ends with that just broke
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
 UNKNOWN_ORDER = 4004
@@ -38,6 +40,8 @@ _CLOSE_CODES = {
 _FAREWELL_WITHIN_S = 10.0
 _MAX_REASON_BYTES = 123
 _CANCEL_AGAIN_AFTER_S = 1.0
+# A client may send messages faster than their answers are worth; meanwhile no more of them are read.
+_ANSWER_EVERY_S = 0.1
 
 Socket = WebSocket[State]
 
@@ -128,7 +132,7 @@ def _is_allowed_origin(socket: Socket) -> bool:
 
 
 async def until_gone(socket: Socket, streaming: Coroutine[Any, Any, None]) -> None:
-    """Stream until the stream ends or the client is gone; what the client says meanwhile is left unread.
+    """Stream until the stream ends or the client is gone; what the client says meanwhile is answered by a problem.
 
     Raises what the stream raises, and WebSocketDisconnect.
     """
@@ -157,11 +161,31 @@ async def _listen(socket: Socket) -> None:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
+        await _answer_unexpected(socket)
+        await asyncio.sleep(_ANSWER_EVERY_S)
+
+
+async def _answer_unexpected(socket: Socket) -> None:
+    refusal = Refusal(
+        UNEXPECTED_MESSAGE,
+        "this WebSocket only streams events now, so the message was not read and nothing was done: "
+        "place a further order on another WebSocket at /api/orders/execute, or by POST",
+    )
+    measurements.count_refused(refusal.kind.code)
+    await send_text(socket, orjson.dumps(document(refusal)).decode())
+
+
+async def send_text(socket: Socket, text: str) -> None:
+    """Send a message. Raises WebSocketDisconnect, also where another task has found out that the client is gone."""
+    try:
+        await socket.send_text(text)
+    except WebSocketDisconnected:
+        raise WebSocketDisconnect(_GONE) from None
 
 
 async def _close(socket: Socket, farewell: Farewell) -> None:
-    if socket.client_state is not WebSocketState.CONNECTED:
-        return
+    if WebSocketState.DISCONNECTED in (socket.client_state, socket.application_state):
+        return  # the client has left, as it said itself or as a message to it has found
     reason = farewell.reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FAREWELL_WITHIN_S):

@@ -1,6 +1,7 @@
 """What can be asked for over a WebSocket: the events of an order, of a wallet, or an order of the socket's own."""
 
 import asyncio
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -11,14 +12,15 @@ from engine_api.access.caller import account_of, caller_of
 from engine_api.access.quotas import Use
 from engine_api.bodies import decode, parse_json
 from engine_api.boundary import as_refusal
-from engine_api.intake.idempotency import HEADER, read_key
+from engine_api.intake.idempotency import HEADER, read_key, take_key
 from engine_api.intake.order_body import read_terms
 from engine_api.order_book import WalletName
+from engine_api.order_ids import read_order_id
 from engine_api.parameters import Parameters
 from engine_api.problems import INVALID_PARAMETER, NOT_FOUND, FieldError, Refusal, invalid
 from engine_api.streams.order_stream import stream_order
 from engine_api.streams.outlet import Outlet
-from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, serving, until_gone
+from engine_api.streams.session import FINISHED, Farewell, Socket, farewell_of, send_text, serving, until_gone
 from engine_api.streams.wallet_stream import stream_wallet
 from engine_common.errors import StoreUnavailable
 from engine_common.store.pool import TROUBLE
@@ -34,9 +36,11 @@ async def order_events(socket: Socket) -> Farewell:
 @serving
 async def execute(socket: Socket) -> Farewell:
     """Stream the events of the order in the query, or of the one that the first message describes."""
-    order_id = socket.query_params.get("orderId")
-    if order_id is not None:
-        return await _stream(socket, order_id)
+    order_ids = socket.query_params.getlist("orderId")
+    if len(order_ids) > 1:
+        raise invalid(INVALID_PARAMETER, [FieldError("orderId", "must be given once")])
+    if order_ids:
+        return await _stream(socket, order_ids[0])
     try:
         _check_beginning(socket)  # before anything is stored: a client that is refused may send the order again
         placed = await _place(socket)
@@ -51,12 +55,12 @@ async def execute(socket: Socket) -> Farewell:
 @serving
 async def wallet_events(socket: Socket) -> Farewell:
     """Stream the events of all orders of the wallet in the query."""
-    query = Parameters(socket.query_params)
-    names = {query.read(parameters.WALLET), query.read(parameters.USER_ID)} - {None}
+    query = Parameters(socket)
+    name = query.read_one_of(parameters.WALLETS)
     since = query.read(parameters.SINCE)
     query.check()
-    if len(names) != 1 or (name := names.pop()) is None:
-        raise invalid(INVALID_PARAMETER, [FieldError("wallet", "must be given, once")])
+    if name is None:
+        raise invalid(INVALID_PARAMETER, [FieldError("wallet", "must be given")])
     wallet = WalletName(account_of(socket), name)
     await until_gone(
         socket, stream_wallet(_outlet(socket), socket.state["orders"], wallet, since, socket.state["id_margin_s"])
@@ -67,7 +71,7 @@ async def wallet_events(socket: Socket) -> Farewell:
 async def _explained(socket: Socket, error: Exception) -> Farewell:
     """Send the problem document that HTTP would answer with, and return how the socket ends."""
     problem = problems.document(as_refusal(error, socket.scope))
-    await socket.send_text(orjson.dumps(problem).decode())
+    await send_text(socket, orjson.dumps(problem).decode())
     return farewell_of(error, socket)
 
 
@@ -82,7 +86,7 @@ def _accepted_unread(order_id: UUID) -> Refusal:
 
 def _after(socket: Socket) -> int:
     """Return the position behind which the stream begins. Raises Refusal."""
-    query = Parameters(socket.query_params)
+    query = Parameters(socket)
     after = query.read(parameters.AFTER) or 0
     query.check()
     return after
@@ -105,8 +109,8 @@ async def _stream(socket: Socket, order_id: str) -> Farewell:
 async def _place(socket: Socket) -> UUID:
     """Create and queue the order that the first message describes. Raises Refusal and StoreUnavailable."""
     body = parse_json(await _first_message(socket))
+    key = take_key(body, read_key(socket.headers.getlist(HEADER)))
     await socket.state["doors"].quotas.require(caller_of(socket), Use.WRITES)
-    key = read_key(socket.headers.getlist(HEADER))
     placed = await socket.state["placement"].place(account_of(socket), read_terms(body), key, Status.QUEUED)
     return placed.order.id
 
@@ -125,11 +129,11 @@ async def _first_message(socket: Socket) -> str:
 
 
 def _outlet(socket: Socket) -> Outlet:
-    return Outlet(socket.send_text, socket.state["hub"], socket.state["missed"])
+    return Outlet(partial(send_text, socket), socket.state["hub"], socket.state["missed"])
 
 
 def _as_id(text: str) -> UUID:
     try:
-        return UUID(text)
+        return read_order_id(text)
     except ValueError:
         raise Refusal(NOT_FOUND, "there is no such order") from None
