@@ -214,7 +214,7 @@ def test_jaeger_cannot_be_put_where_the_api_answers() -> None:
 @pytest.mark.parametrize(
     ("values", "said", "unsaid"),
     [
-        (DEVELOPMENT, ("scale deployment order-engine-worker", "helm test order-engine"), "SOL,"),
+        (DEVELOPMENT, ("scale deployment order-engine-worker", "test.enabled"), "helm test order-engine"),
         (at("worker.replicas", 3), ("raise worker.replicas (3 now)",), "kubectl --namespace trading scale"),
         (EVERYTHING, ("API=http://orders.example.com",), "More workers"),
         (PRODUCTION, ("real swap of 0.1 SOL", "test.enabled", "API=https://"), "helm test order-engine"),

@@ -70,9 +70,17 @@
 {{- $settings := dict
   "api" (list "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
   "worker" (list "ENGINE_DEX_PATIENCE_S" "ENGINE_DRAIN_S" "ENGINE_LEASE_S" "ENGINE_MAX_ATTEMPTS" "ENGINE_MAX_IN_FLIGHT" "ENGINE_RETRY_BASE_MS") -}}
+{{- $rates := list "DROP_RATE" "EXECUTION_DELAY_MS" "FAILURE_RATE" "FORCE_FAIL" "LATE_LANDING_RATE" "NEVER_LANDS_RATE" "NO_LIQUIDITY_RATE" "QUOTE_DELAY_MS" "QUOTE_ERROR_RATE" "QUOTE_TIMEOUT_RATE" "RATE_LIMIT_RATE" "REPLY_LOST_RATE" -}}
+{{- $of_mock := list "MOCK_FAIL_RATE" "MOCK_DEX_BLOCK_MS" "MOCK_DEX_RPC_ERROR_RATE" "MOCK_DEX_SEED" "MOCK_DEX_STALE_STATUS_RATE" "MOCK_DEX_VALID_BLOCKS" -}}
+{{- range $rate := $rates -}}
+{{- range $venue := list "" "_METEORA" "_RAYDIUM" -}}
+{{- $of_mock = append $of_mock (printf "MOCK_DEX_%s%s" $rate $venue) -}}
+{{- end -}}
+{{- end -}}
+{{- $settings = set $settings "mockdex" $of_mock -}}
 {{- range $component, $names := $settings -}}
 {{- range $name, $_ := (get $v $component).env -}}
-{{- if and (regexMatch "^(ALLOWED|API|CLIENT|DATABASE|ENGINE|MAX_SOCKETS|RATE_LIMIT)_" $name) (not (has $name $names)) -}}
+{{- if and (regexMatch "^(ALLOWED|API|CLIENT|DATABASE|ENGINE|MAX_SOCKETS|MOCK|MOCKDEX|MOCK_DEX|RATE_LIMIT)_" $name) (not (has $name $names)) -}}
 {{- fail (printf "%s.env.%s: %s has no such setting; it has %s" $component $name $component (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}
