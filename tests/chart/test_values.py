@@ -22,6 +22,9 @@ _CONTEXTS = (EVERYTHING, PRODUCTION, DEVELOPMENT, merged(EVERYTHING, {"api": {"a
 _OWN_CONTEXTS: dict[str, Values] = {
     "mockdex.enabled": merged(PRODUCTION, {"dex": {"url": ""}, "mockdex": {"enabled": True}}),
     "jaeger.enabled": DEVELOPMENT,
+    "otel.headers.key": merged(
+        PRODUCTION, {"otel": {"endpoint": "https://otel.example.com", "headers": {"existingSecret": "otel"}}}
+    ),
     "ingress.tlsTerminatedElsewhere": merged(PRODUCTION, {"ingress": {"tls": []}}),
 }
 # Without its counterpart such a change is refused; with it, the present values would be.

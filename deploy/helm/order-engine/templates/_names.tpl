@@ -46,5 +46,6 @@ labels:
 {{/* Image of one of our services. Takes {root, service}. */}}
 {{- define "order-engine.image" -}}
 {{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
-order-engine-{{ .service }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+order-engine-{{ .service }}
+{{- with get .root.Values.image.digests .service }}@{{ . }}{{ else }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
 {{- end -}}
