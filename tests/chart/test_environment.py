@@ -2,11 +2,12 @@
 
 import pytest
 
-from chart.rendering import rendered_text
+from chart.rendering import Refused, rendered_text
 from chart.value_sets import DEVELOPMENT, merged
 from engine_api.settings import ApiSettings
 from engine_common.settings import Settings
 from engine_worker.settings import WorkerSettings
+from mockdex.settings import MockdexSettings
 
 # What other values of the chart set.
 _SET_OTHERWISE = {
@@ -30,3 +31,22 @@ def test_every_setting_of_a_service_can_be_given(component: str, settings: type[
     names = {name.upper() for name in settings.model_fields} - _SET_OTHERWISE
     text = rendered_text(merged(DEVELOPMENT, {component: {"env": dict.fromkeys(names, "7")}}))
     assert all(f"name: {name}" in text for name in names)
+
+
+@pytest.mark.helm
+@pytest.mark.parametrize(
+    "name", ["MOCK_DEX_LATENZY_MS", "MOCKDEX_FAIL_RATE", "MOCK_FAIL_RATES", "ENGINE_LEASE_S", "API_KEYS"]
+)
+def test_a_name_that_only_looks_like_a_setting_of_the_mock_is_refused(name: str) -> None:
+    with pytest.raises(Refused, match=rf"mockdex\.env\.{name}: mockdex has no such setting"):
+        rendered_text(merged(DEVELOPMENT, {"mockdex": {"env": {name: "7"}}}))
+
+
+@pytest.mark.helm
+def test_every_setting_of_the_mock_can_be_given() -> None:
+    aliases = {"MOCK_FAIL_RATE"}
+    names = {name.upper() for name in MockdexSettings.model_fields} | aliases
+    own = {"MOCKDEX_HOST", "MOCKDEX_PORT", "MOCK_DEX_DATA_DIR", "MOCK_DEX_ADMIN_TOKEN"}
+    names -= own | _SET_OTHERWISE
+    text = rendered_text(merged(DEVELOPMENT, {"mockdex": {"env": dict.fromkeys(names, "7")}}))
+    assert all(f"name: {name}\n" in text for name in names)

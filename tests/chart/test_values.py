@@ -22,6 +22,9 @@ _CONTEXTS = (EVERYTHING, PRODUCTION, DEVELOPMENT, merged(EVERYTHING, {"api": {"a
 _OWN_CONTEXTS: dict[str, Values] = {
     "mockdex.enabled": merged(PRODUCTION, {"dex": {"url": ""}, "mockdex": {"enabled": True}}),
     "jaeger.enabled": DEVELOPMENT,
+    "otel.headers.key": merged(
+        PRODUCTION, {"otel": {"endpoint": "https://otel.example.com", "headers": {"existingSecret": "otel"}}}
+    ),
     "ingress.tlsTerminatedElsewhere": merged(PRODUCTION, {"ingress": {"tls": []}}),
 }
 # Without its counterpart such a change is refused; with it, the present values would be.
@@ -214,7 +217,7 @@ def test_jaeger_cannot_be_put_where_the_api_answers() -> None:
 @pytest.mark.parametrize(
     ("values", "said", "unsaid"),
     [
-        (DEVELOPMENT, ("scale deployment order-engine-worker", "helm test order-engine"), "SOL,"),
+        (DEVELOPMENT, ("scale deployment order-engine-worker", "test.enabled"), "helm test order-engine"),
         (at("worker.replicas", 3), ("raise worker.replicas (3 now)",), "kubectl --namespace trading scale"),
         (EVERYTHING, ("API=http://orders.example.com",), "More workers"),
         (PRODUCTION, ("real swap of 0.1 SOL", "test.enabled", "API=https://"), "helm test order-engine"),

@@ -20,7 +20,7 @@ EVERYTHING: Values = {
     "apiKeys": {"existingSecret": "api-keys"},
     "postgres": {"nodeSelector": {"order-engine/data": "true"}, "persistence": {"storageClass": "fast"}},
     "ingress": {"enabled": True, "host": "orders.example.com", "className": "traefik"},
-    "test": {"apiKey": {"existingSecret": "test-key"}},
+    "test": {"enabled": True, "apiKey": {"existingSecret": "test-key"}},
     "metrics": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}},
 }
 

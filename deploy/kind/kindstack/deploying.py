@@ -40,10 +40,10 @@ async def deploy_to_current_context(
     """
     kubectl = Kubectl(await current_context())
     server = await kubectl.require_answer()
-    values = [kind_values] if kubectl.context == kind_context else []
-    deployed = await describe(settings, kubectl, "", values).deployed_tag()
-    kept = deployed if deployed and deployed.startswith(DEVELOPMENT) else None
-    described = describe(settings, kubectl, settings.tag or kept or __version__, values)
+    on_kind = kubectl.context == kind_context
+    values = [kind_values] if on_kind else []
+    tag = settings.tag or await _development_tag(describe(settings, kubectl, "", values), on_kind=on_kind)
+    described = describe(settings, kubectl, tag or __version__, values)
     release = replace(described, stopped=settings.stopped)
     require_files(release)
     steps.say(
@@ -70,6 +70,15 @@ async def deploy(release: Release, steps: Steps) -> None:
             await Rollout(release, steps.say).run(step)
         except RolloutFailed as error:
             raise RolloutFailed(f"{error}\n{await release.way_back(before)}") from None
+
+
+async def _development_tag(release: Release, *, on_kind: bool) -> str | None:
+    """Return the development tag that the release has, or that the nodes of `make kind-up` have; None: neither."""
+    deployed = await release.deployed_tag()
+    if deployed is not None:
+        return deployed if deployed.startswith(DEVELOPMENT) else None
+    # First deployment of this release: the nodes lack images of the version. They have only what `make kind-up` loaded.
+    return await release.newest_development_tag() if on_kind and not release.registry else None
 
 
 def _named(values: Sequence[Path]) -> str:

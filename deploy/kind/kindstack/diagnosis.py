@@ -99,6 +99,11 @@ def job_of(pod: Document) -> str:
     return next((text(owner, "uid") for owner in owners if owner.get("kind") == "Job"), "")
 
 
+def is_test(pod: Document) -> bool:
+    """Tell whether `helm test` started the pod: it says nothing about a rollout."""
+    return text(pod, "metadata", "labels", "app.kubernetes.io/component") == "test"
+
+
 def pod_owner(pod: Document) -> str:
     """Return how a pod stands as the owner of a trouble."""
     return f"Pod {_name(pod)}"
@@ -213,7 +218,10 @@ def _why_no_image(message: str) -> str:
 
 def _image_remedy(image: str) -> str:
     if "order-engine-" in image.rpartition("/")[2]:
-        return "see that REGISTRY and TAG are right; `make images push` brings it, on kind `make kind-up` without TAG"
+        return (
+            "check REGISTRY and TAG, and push the image with `make images push`; on kind, run `make kind-up` without "
+            "TAG, NAMESPACE and RELEASE, which loads the images, then deploy again without TAG"
+        )
     return "see that the nodes reach its registry, or name another image in the values"
 
 

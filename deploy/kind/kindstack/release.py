@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from kindstack.documents import Document, part, text
 from kindstack.faults import ProgramFailed, ReleaseBusy, StackError
-from kindstack.images import ROOT
+from kindstack.images import DEVELOPMENT, ROOT
 from kindstack.kubectl import Kubectl
 from kindstack.programs import run
 
@@ -94,6 +95,22 @@ class Release:
         revision = f"--revision={good}"
         values = await run("helm", "get", "values", self.name, *self._where, revision, "--output=json")
         return text(json.loads(values) or {}, "image", "tag") or None
+
+    async def newest_development_tag(self) -> str | None:
+        """Return the development tag of the release of our chart that changed last, in any namespace.
+
+        The nodes of a kind cluster have its images. None where no release has such a tag.
+        """
+        context = ["--kube-context", self.kubectl.context]
+        listed = json.loads(await run("helm", "list", "--all-namespaces", *context, "--deployed", "--output=json"))
+        ours = [each for each in listed if re.fullmatch(rf"{re.escape(CHART.name)}-\d.*", text(each, "chart"))]
+        for each in sorted(ours, key=lambda found: text(found, "updated"), reverse=True):
+            where = ["--namespace", text(each, "namespace"), *context]
+            values = json.loads(await run("helm", "get", "values", text(each, "name"), *where, "--output=json"))
+            tag = text(values or {}, "image", "tag")
+            if tag.startswith(DEVELOPMENT):
+                return tag
+        return None
 
     async def require_idle(self) -> None:
         """Raise ReleaseBusy while another Helm operation holds the release."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 from kindstack.beginning import Beginning
-from kindstack.diagnosis import Trouble, distinct, last_words, pod_owner, troubles
+from kindstack.diagnosis import Trouble, distinct, is_test, last_words, pod_owner, troubles
 from kindstack.documents import Document, is_ready, text
 from kindstack.faults import ProgramFailed, RolloutFailed
 from kindstack.kubectl import Kubectl
@@ -127,7 +127,8 @@ class Rollout:
 
     async def _pods(self) -> list[Document]:
         ours = f"app.kubernetes.io/instance={self._release.name}"
-        return await self._kubectl.items("pods", "--namespace", self._release.namespace, "--selector", ours)
+        pods = await self._kubectl.items("pods", "--namespace", self._release.namespace, "--selector", ours)
+        return [pod for pod in pods if not is_test(pod)]
 
     async def _events(self) -> list[Document]:
         warnings = "--field-selector=type=Warning"

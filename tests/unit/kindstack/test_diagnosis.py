@@ -42,8 +42,9 @@ def test_an_image_that_is_nowhere_is_named_with_how_it_gets_there(reason: str) -
         'failed to pull and unpack image "x": Head "https://registry-1.docker.io/": dial tcp: lookup r: no such host'
     )
     assert sentence_of(waiting(reason, message)) == (
-        f"{WHO} (container api) cannot get the image order-engine-api:nosuch (no such host): see that REGISTRY "
-        "and TAG are right; `make images push` brings it, on kind `make kind-up` without TAG."
+        f"{WHO} (container api) cannot get the image order-engine-api:nosuch (no such host): check REGISTRY "
+        "and TAG, and push the image with `make images push`; on kind, run `make kind-up` without TAG, NAMESPACE and "
+        "RELEASE, which loads the images, then deploy again without TAG."
     )
 
 

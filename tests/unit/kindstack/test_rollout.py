@@ -197,3 +197,17 @@ async def test_pods_that_failed_for_good_and_were_replaced_stop_nothing(programs
     programs.answer("get events", {"items": []})
     programs.answer("helm upgrade", delay_s=3)
     assert "✓ release engine is ready" in await roll_out(minutes())
+
+
+EVICTED = {"metadata": PENDING["metadata"], "status": {"phase": "Failed", "reason": "Evicted", "message": "no memory"}}
+
+
+@pytest.mark.parametrize("pod", [PENDING, without_image(), EVICTED], ids=["pending", "without image", "evicted"])
+async def test_a_test_pod_that_failed_is_not_blamed_for_a_rollout(programs: Programs, pod: dict[str, Any]) -> None:
+    """`helm test` leaves it for its log, and no rollout replaces it."""
+    programs.answer("get pods", {"items": [component(pod, "test")]})
+    programs.answer("get events", {"items": []})
+    programs.answer("helm upgrade", status=1, err="Error: UPGRADE FAILED: context deadline exceeded")
+    with pytest.raises(RolloutFailed, match=r"^Helm could not deploy") as raised:
+        await roll_out()
+    assert "Pod " not in str(raised.value)

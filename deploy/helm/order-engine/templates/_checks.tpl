@@ -28,6 +28,28 @@
 {{- if and $v.jaeger.enabled $v.otel.endpoint -}}
 {{- fail "otel.endpoint is set and jaeger.enabled is true: set jaeger.enabled=false to send traces there" -}}
 {{- end -}}
+{{- range $component := list "api" "worker" "mockdex" -}}
+{{- range (get $v $component).extraVolumes -}}
+{{- if has .name (list "tmp" "data" "api-keys" "database-ca") -}}
+{{- fail (printf "%s.extraVolumes: the chart has a volume %q itself; choose another name" $component .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := (get $v $component).podLabels -}}
+{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version") -}}
+{{- fail (printf "%s.podLabels.%s: the chart sets this label, and Services select pods by it; choose another name" $component $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.otel.headers.existingSecret (not $v.otel.endpoint) -}}
+{{- fail "otel.headers.existingSecret is set without otel.endpoint: set the endpoint that takes the headers, or leave the Secret empty" -}}
+{{- end -}}
+{{- if $v.otel.headers.existingSecret -}}
+{{- range $component := list "api" "worker" "mockdex" -}}
+{{- if hasKey ((get $v $component).env | default dict) "OTEL_EXPORTER_OTLP_HEADERS" -}}
+{{- fail (printf "%s.env.OTEL_EXPORTER_OTLP_HEADERS: the chart sets this variable from otel.headers.existingSecret; remove one of them" $component) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.database.tls.caSecret (not $v.database.tls.mode) -}}
 {{- fail "database.tls.caSecret is set without database.tls.mode: set the mode to verify-full or verify-ca, or the certificate is not checked" -}}
 {{- end -}}
@@ -70,15 +92,23 @@
 {{- $settings := dict
   "api" (list "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_PENDING_PER_ACCOUNT" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
   "worker" (list "ENGINE_DEX_PATIENCE_S" "ENGINE_DRAIN_S" "ENGINE_LEASE_S" "ENGINE_MAX_ATTEMPTS" "ENGINE_MAX_IN_FLIGHT" "ENGINE_RETRY_BASE_MS") -}}
+{{- $rates := list "DROP_RATE" "EXECUTION_DELAY_MS" "FAILURE_RATE" "FORCE_FAIL" "LATE_LANDING_RATE" "NEVER_LANDS_RATE" "NO_LIQUIDITY_RATE" "QUOTE_DELAY_MS" "QUOTE_ERROR_RATE" "QUOTE_TIMEOUT_RATE" "RATE_LIMIT_RATE" "REPLY_LOST_RATE" -}}
+{{- $of_mock := list "MOCK_FAIL_RATE" "MOCK_DEX_BLOCK_MS" "MOCK_DEX_RPC_API_KEY" "MOCK_DEX_RPC_ERROR_RATE" "MOCK_DEX_RPC_MAX_BATCH" "MOCK_DEX_RPC_MAX_BODY_BYTES" "MOCK_DEX_RPC_RATE_LIMIT" "MOCK_DEX_SEED" "MOCK_DEX_STALE_STATUS_RATE" "MOCK_DEX_TRANSACTION_PRUNED_RATE" "MOCK_DEX_VALID_BLOCKS" -}}
+{{- range $rate := $rates -}}
+{{- range $venue := list "" "_METEORA" "_RAYDIUM" -}}
+{{- $of_mock = append $of_mock (printf "MOCK_DEX_%s%s" $rate $venue) -}}
+{{- end -}}
+{{- end -}}
+{{- $settings = set $settings "mockdex" $of_mock -}}
 {{- range $component, $names := $settings -}}
 {{- range $name, $_ := (get $v $component).env -}}
-{{- if and (regexMatch "^(ALLOWED|API|CLIENT|DATABASE|ENGINE|MAX_SOCKETS|RATE_LIMIT)_" $name) (not (has $name $names)) -}}
+{{- if and (regexMatch "^(ALLOWED|API|CLIENT|DATABASE|ENGINE|MAX_SOCKETS|MOCK|MOCKDEX|MOCK_DEX|RATE_LIMIT)_" $name) (not (has $name $names)) -}}
 {{- fail (printf "%s.env.%s: %s has no such setting; it has %s" $component $name $component (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- with (dig "ENGINE_DRAIN_S" 0 (.Values.worker.env | default dict)) -}}
-{{- if gt (float64 .) 20.0 -}}
+{{- if and (not (kindIs "map" .)) (gt (float64 .) 20.0) -}}
 {{- fail "worker.env.ENGINE_DRAIN_S: more than 20 seconds do not fit into the pod's grace period of 30" -}}
 {{- end -}}
 {{- end -}}

@@ -84,16 +84,29 @@
   value: {{ $endpoint }}
 - name: OTEL_EXPORTER_OTLP_PROTOCOL
   value: http/protobuf
+{{- with .Values.otel.headers.existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $.Values.otel.headers.key }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
 {{/* The variables of a component's `env`; numbers as people write them, not as 2e+06. Takes the map. */}}
 {{- define "order-engine.env.further" -}}
 {{- range $name, $value := . }}
+{{- if kindIs "map" $value }}
+- name: {{ $name }}
+  valueFrom:
+    {{- toYaml $value.valueFrom | nindent 4 }}
+{{- else }}
 {{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}
 {{- $value = int64 $value }}
 {{- end }}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}
+{{- end }}
 {{- end }}
 {{- end -}}

@@ -1,21 +1,23 @@
-{{/* Begins the name of every object; short enough that a Job's suffix keeps it a label. */}}
+{{/* The prefix of every object's name, at most 40 characters. A longer one ends with its hash, which keeps it unique. */}}
 {{- define "order-engine.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) -}}
+{{- if gt (len $name) 40 -}}
+{{- printf "%s-%s" ($name | trunc 31 | trimSuffix "-") (sha256sum $name | trunc 8) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The version that runs, as a label: the images' tag. A label is shorter and begins and ends with a letter or digit. */}}
+{{- define "order-engine.version" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion | replace "+" "_" -}}
+{{- regexReplaceAll "[-._]+$" (regexReplaceAll "^[-._]+" $tag "" | trunc 63) "" | default "unknown" -}}
 {{- end -}}
 
 {{/* Port of a URL, by its scheme where it names none. Takes the URL. */}}
 {{- define "order-engine.port" -}}
 {{- $url := urlParse . -}}
 {{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
-{{- end -}}
-
-{{/* Whether `helm test` may place its order; a production release has to say so. */}}
-{{- define "order-engine.tested" -}}
-{{- if kindIs "invalid" .Values.test.enabled | ternary (ne .Values.environment "production") .Values.test.enabled }}yes{{ end -}}
 {{- end -}}
 
 {{/* Labels by which pods are selected; they never change. Takes {root, component}. */}}
@@ -28,7 +30,7 @@ app.kubernetes.io/component: {{ .component }}
 {{/* Labels of objects. Takes {root, component}. */}}
 {{- define "order-engine.labels" -}}
 {{ include "order-engine.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "order-engine.version" .root | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
@@ -44,5 +46,6 @@ labels:
 {{/* Image of one of our services. Takes {root, service}. */}}
 {{- define "order-engine.image" -}}
 {{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
-order-engine-{{ .service }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+order-engine-{{ .service }}
+{{- with get .root.Values.image.digests .service }}@{{ . }}{{ else }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
 {{- end -}}

@@ -9,22 +9,31 @@ imagePullSecrets:
   - name: {{ . }}
   {{- end }}
 {{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- $context := dict "runAsNonRoot" true "runAsUser" .uid "runAsGroup" .uid "fsGroup" .uid "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ .uid }}
-  runAsGroup: {{ .uid }}
-  fsGroup: {{ .uid }}
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile:
-    type: RuntimeDefault
+  {{- include "order-engine.overridden" (dict "base" $context "override" .root.Values.podSecurityContext) | nindent 2 }}
 {{- end -}}
 
-{{/* The securityContext of every container. */}}
+{{/* A map with its overrides, as YAML; the override "unset" removes a key. Takes {base, override}. */}}
+{{- define "order-engine.overridden" -}}
+{{- $result := .base -}}
+{{- range $key, $value := .override -}}
+{{- if eq (toString $value) "unset" -}}
+{{- $result = omit $result $key -}}
+{{- else -}}
+{{- $result = set $result $key (kindIs "float64" $value | ternary (int64 $value) $value) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $result -}}
+{{- end -}}
+
+{{/* The securityContext of every container. Takes the root. */}}
 {{- define "order-engine.confined" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- $context := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) -}}
+{{- include "order-engine.overridden" (dict "base" $context "override" .Values.containerSecurityContext) -}}
 {{- end -}}
 
 {{/* Where pods may run. Takes the values of a component. */}}
@@ -66,7 +75,7 @@ topologySpreadConstraints:
     {{- include "order-engine.env.common" .root | nindent 4 }}
     {{- include "order-engine.env.database" .root | nindent 4 }}
   securityContext:
-    {{- include "order-engine.confined" . | nindent 4 }}
+    {{- include "order-engine.confined" .root | nindent 4 }}
   resources:
     {{- toYaml .root.Values.migrations.resources | nindent 4 }}
   volumeMounts:
