@@ -123,8 +123,9 @@ def test_a_failed_order_shows_every_attempt_in_its_one_trace(traced: tuple[Runni
         "GET": 4,
         "building": 2,
         "submitted": 2,
+        "retry backoff": 1,
     }
-    assert Counter(span.name for span in spans if span.failed) == {"submitted": 2}
+    assert Counter(span.name for span in spans if span.failed) == {"submitted": 2, "execute order": 1}
 
 
 def test_metrics_of_every_service_arrive_at_the_receiver(traced: tuple[RunningStack, OtlpSink]) -> None:

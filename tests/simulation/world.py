@@ -272,7 +272,7 @@ async def _store(connection: ModelConnection, order: object) -> None:
 
 
 # What the engine says of a transition that a plan lets PostgreSQL refuse.
-_REFUSED = "PostgreSQL refused its move"
+_REFUSED = "order.transition_refused"
 
 
 class _Ear(logging.Handler):

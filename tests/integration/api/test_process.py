@@ -95,7 +95,7 @@ async def test_on_sigterm_sockets_are_told_to_come_back_and_the_process_ends(
     shared_database_url: str, redis_url: str, wallet: str
 ) -> None:
     """Close code 1012, exit code 0, nothing in the log but two lines, and what suits development only."""
-    async with process(environment(shared_database_url, redis_url)) as running:
+    async with process(environment(shared_database_url, redis_url, ACCESS_LOG="false")) as running:
         api = running.api
         order_id = await api.place(userWallet=wallet)
         async with (
@@ -201,6 +201,9 @@ async def test_probes_and_metrics_have_a_port_of_their_own(
     async with process(environment(shared_database_url, redis_url, METRICS_PORT=str(port))) as running:
         await running.api.place(userWallet=wallet)
         await running.api.post("/api/orders", {})
+        pending = await running.api.place("/api/orders")
+        assert (await running.api.post(f"/api/orders/{pending}/cancel")).status == 200
+        assert (await running.api.post(f"/api/orders/{pending}/cancel")).status == 200  # repeated: it counts once
         async with (
             running.api.listening(f"/ws?wallet={wallet}") as ear,
             aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
@@ -215,10 +218,14 @@ async def test_probes_and_metrics_have_a_port_of_their_own(
         'engine_orders_accepted_total{status="queued"} 1.0',
         'engine_requests_refused_total{code="invalid_order"} 1.0',
         'engine_requests_refused_total{code="internal_error"} 0.0',
-        'engine_batch_size_count{kind="insert"} 1.0',
+        'engine_batch_size_bucket{kind="insert",le="1"} 2.0',
+        'engine_batch_size_bucket{kind="insert",le="500"} 2.0',
+        'engine_commit_duration_seconds_count{kind="orders"} 2.0',
+        'engine_commit_duration_seconds_count{kind="moves"} 1.0',
+        'engine_orders_finished_total{reason="",status="cancelled"} 1.0',
         "engine_sockets_open 1.0",
     ):
-        assert line in metrics
+        assert line in metrics, [said for said in metrics.splitlines() if said.startswith(line.partition("{")[0])]
 
 
 async def test_without_file_descriptors_it_says_so_and_goes_on(shared_database_url: str, redis_url: str) -> None:

@@ -235,7 +235,7 @@ async def test_an_execution_that_failed_by_itself_is_picked_up_by_the_next_compa
     orders.finish(1)
     await settle()
     assert engine.in_flight == 0
-    assert "its execution ended by itself" in caplog.text
+    assert "order.execution_died" in caplog.text
     await engine.compare()
     assert await started(orders, 2)
 

@@ -75,12 +75,13 @@ class Server(uvicorn.Server):
 def make_server(settings: ApiSettings) -> Server:
     """Return the server of the application; nothing is opened yet."""
     # uvicorn calls whatever it is given, and says that it wants a class.
-    http: Any = partial(HttpConnection, patience_s=settings.client_patience_s)
+    http: Any = partial(HttpConnection, patience_s=settings.client_patience_s, access_log=settings.access_log)
+    sockets: Any = partial(SocketConnection, access_log=settings.access_log)
     return Server(
         uvicorn.Config(
             make_app(settings),
             http=http,
-            ws=SocketConnection,
+            ws=sockets,
             headers=security_headers(tls_only=settings.env == "production"),
             log_config=None,
             access_log=False,

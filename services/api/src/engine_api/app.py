@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from engine_api.access.credentials import API_KEY_HEADER
 from engine_api.access.gate import Gate
+from engine_api.access_log import AccessLog
 from engine_api.boundary import ErrorBoundary, nothing_at, pass_on
 from engine_api.components import State, assembled
 from engine_api.contract.operations import public_paths
@@ -35,6 +36,7 @@ def make_app(settings: ApiSettings) -> ASGIApp:
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            *([Middleware(AccessLog)] if settings.access_log else ()),
             *_cors(settings),
             Middleware(ErrorBoundary),
             Middleware(Gate, public_paths=public_paths(ROUTES)),

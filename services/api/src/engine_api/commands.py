@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+from engine_api import measurements
 from engine_api.backlog import Backlog
 from engine_api.enqueuing import Enqueuer
 from engine_api.order_book import OrderBook
@@ -92,6 +93,8 @@ class Commands:
         """Tell the world of the move that is stored, and return the order as it now stands."""
         if move.target is Status.QUEUED:
             self._enqueuer.enqueue(order.id, tracing.current() or TraceContext.new())
+        elif moved.status is Status.CANCELLED and move.note is None:
+            measurements.count_cancelled()
         self._publisher.publish(move.event(moved), order.account, order.user_wallet)
         if move.note is not None:
             return replace(order, version=moved.version, cancel_requested_at=moved.at, updated_at=moved.at)

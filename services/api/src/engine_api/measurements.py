@@ -10,8 +10,13 @@ from engine_common.transitions import Status
 
 _meter = metrics.meter()
 _accepted = _meter.create_counter("engine.orders.accepted", description="Orders that were stored")
+_finished = _meter.create_counter("engine.orders.finished", description="Orders that reached a terminal state")
 _refused = _meter.create_counter("engine.requests.refused", description="Requests answered with a problem")
-_batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
+_batch_size = _meter.create_histogram(
+    "engine.batch.size",
+    description="Items written or asked for together",
+    explicit_bucket_boundaries_advisory=metrics.BATCH_SIZES,
+)
 _open_sockets = _meter.create_up_down_counter("engine.sockets.open", description="WebSockets that are open")
 
 
@@ -19,6 +24,7 @@ def begin_at_zero() -> None:
     """Give the counters their series; Prometheus sees no increase in a series that is born with a count."""
     for status in (Status.PENDING, Status.QUEUED):
         _accepted.add(0, {"status": status})
+    _finished.add(0, {"status": Status.CANCELLED, "reason": ""})
     for kind in problems.KINDS:
         _refused.add(0, {"code": kind.code})
 
@@ -27,6 +33,12 @@ def count_accepted(status: str) -> None:
     """Count an order that was stored in this status."""
     if metrics.enabled():
         _accepted.add(1, {"status": status})
+
+
+def count_cancelled() -> None:
+    """Count an order that its owner cancelled here; the worker counts those that end in its hands."""
+    if metrics.enabled():
+        _finished.add(1, {"status": Status.CANCELLED, "reason": ""})
 
 
 def count_refused(code: str) -> None:

@@ -87,6 +87,10 @@ class ApiSettings(BackendSettings):
         description="seconds after which a request is answered 503 because PostgreSQL does not answer; one that has to "
         "read before it writes waits for each",
     )
+    access_log: bool = Field(
+        default=True,
+        description="whether each request, but for the probes, and each WebSocket is logged at `info`",
+    )
     max_sockets_per_account: int = Field(
         default=2500, ge=1, le=100_000, description="WebSockets of one account that one api process keeps open"
     )

@@ -1,16 +1,14 @@
 """The orders that this process carries: claimed up to a bound, each a coroutine, each at most once."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from engine_common.orders import Order
+from engine_common.telemetry.logs import log
 from engine_worker.execution import Execution, run_in_trace
-
-log = logging.getLogger(__name__)
 
 
 class Claims(Protocol):
@@ -116,7 +114,7 @@ class Engine:
         self._room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The order stays owned; the next comparison with PostgreSQL picks it up again.
-            log.error("order %s: its execution ended by itself", order_id, exc_info=error)
+            log.error("order.execution_died", order_id=str(order_id), exc_info=error)
 
     async def sweep(self) -> None:
         """Take what nobody executes, as far as there is room; a message that comes meanwhile gets none of it."""

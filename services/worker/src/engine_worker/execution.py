@@ -1,23 +1,25 @@
 """The life of one order in this process: run its handler, commit the move, until it is finished or not ours."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
+import structlog
+from opentelemetry.trace import StatusCode
+
 from engine_common.errors import DexUnavailable, StoreRefused, UnexpectedError, Unreachable, Verdict
 from engine_common.orders import EventType, Order, timestamp
 from engine_common.store.door import Move, Moved, SignedSwap, from_order
 from engine_common.telemetry import tracing
+from engine_common.telemetry.logs import log
 from engine_common.transitions import RETRYABLE_FROM, Status
 from engine_worker import measurements
 from engine_worker.handlers import Tools
 from engine_worker.ports import Clock, EventSink, Randomness, Store
-
-log = logging.getLogger(__name__)
+from engine_worker.progress import Progress
 
 # Seconds between two tries to reach a venue or the chain, growing from the first to the last.
 _FIRST_WAIT_S = 0.1
@@ -66,6 +68,7 @@ class Execution:
         self._lease_is_doubtful = lease_is_doubtful
         self._swap: SignedSwap | None = None
         self._waits = 0
+        self._progress = Progress(order)
         # By the database's clock, which may have stepped back, the order has been in its state for this long already.
         waited_s = max(0.0, (order.updated_at - order.state_since).total_seconds())
         self._state_entered = self._clock.monotonic() - waited_s
@@ -78,13 +81,18 @@ class Execution:
     def _store(self) -> Store:
         return self._tools.store
 
+    @property
+    def error_code(self) -> str | None:
+        """Why the order failed, once it did."""
+        return self._progress.error_code
+
     async def run(self) -> None:
         """Advance the order until it is finished. Returns quietly when it stops being this worker's."""
         try:
             while not self.order.terminal:
                 await self._advance()
         except OwnershipLost:
-            log.info("order %s is not ours any more, leaving it alone", self.order.id)
+            log.info("order.lease_lost", **self._progress.fields())
 
     async def _advance(self) -> None:
         """Make one move, or wait once for a venue or the chain that does not answer."""
@@ -100,8 +108,8 @@ class Execution:
             move = self._ending(DexUnavailable(f"{waited}: {error}"))
         except Verdict as verdict:
             move = self._ending(verdict)
-        except Exception as error:
-            log.exception("order %s: the %s handler failed", order.id, order.status)
+        except Exception as error:  # noqa: BLE001 - it is logged, and ends the attempt
+            log.exception("order.handler_failed", status=order.status, attempt=order.attempt)
             if order.status is Status.SUBMITTED:
                 await self._wait(error)
                 return
@@ -117,8 +125,11 @@ class Execution:
         planned_s = min(_FIRST_WAIT_S * 2**self._waits, longest_s)
         self._waits += 1
         measurements.record_wait(self.order.status)
-        log.debug("order %s waits %.1f s in %s: %s", self.order.id, planned_s, self.order.status, error)
-        await self._clock.sleep(planned_s * self._randomness.uniform(1 - _JITTER, 1 + _JITTER))
+        log.debug("order.waiting", status=self.order.status, planned_s=planned_s, reason=str(error))
+        pause_s = planned_s * self._randomness.uniform(1 - _JITTER, 1 + _JITTER)
+        self._progress.waited(pause_s, error)
+        with tracing.span("wait", attributes={"order.attempt": self.order.attempt, "error.type": type(error).__name__}):
+            await self._clock.sleep(pause_s)
 
     def _ending(self, verdict: Verdict) -> Move:
         """Return the move that ends the attempt: into the next one, or for good."""
@@ -158,7 +169,7 @@ class Execution:
             try:
                 moved = await self._store.move(candidate)
             except StoreRefused as error:
-                log.error("order %s: PostgreSQL refused its move to %s: %s", self.order.id, candidate.target, error)  # noqa: TRY400 - the refusal says it all
+                log.error("order.transition_refused", target=candidate.target, reason=str(error))
                 refusal = error
             else:
                 await self._go_on(candidate, moved)
@@ -191,7 +202,8 @@ class Execution:
             moved = Moved(self.order.version, self.order.updated_at, self.order.status)
         self._announce(move, moved, began)
         if move.delay_ms is not None and moved.status is move.target:
-            await self._clock.sleep(move.delay_ms / 1000)
+            with tracing.span("retry backoff", attributes={"order.attempt": self.order.attempt}):
+                await self._clock.sleep(move.delay_ms / 1000)
 
     def _landed(self, move: Move) -> bool:
         """Tell whether the stored order is what the move makes of it: then only the reply was lost.
@@ -247,25 +259,53 @@ class Execution:
     def _announce(self, move: Move, moved: Moved, began: datetime) -> None:
         """Tell the world of a move that is stored, from a state that began then."""
         measurements.record_move(move, moved, (moved.at - began).total_seconds())
+        self._progress.log_transition(move, moved, (moved.at - began).total_seconds())
         self._events.publish(move.event(moved), self.order.account, self.order.user_wallet)
 
 
 async def run_in_trace(execution: Execution, woken_by: str | None) -> None:
     """Run the execution in its order's trace: a consumer span, child of the request's, linked to the waking message."""
     order = execution.order
+    # Of the execution's own task: every line that is logged in it is about this order.
+    structlog.contextvars.bind_contextvars(order_id=str(order.id))
     parent = tracing.TraceContext.parse(order.traceparent)
     link = tracing.TraceContext.parse(woken_by)
     with tracing.span(
         "execute order",
         parent=parent,
         kind=tracing.SpanKind.CONSUMER,
-        attributes={"order.id": str(order.id), "order.recovered": order.lease_epoch > 1},
+        attributes=_described(order),
         links=[link] if link else [],
     ) as span:
+        if order.lease_epoch > 1:
+            log.info("order.recovered", status=order.status, attempt=order.attempt, lease_epoch=order.lease_epoch)
         try:
             await execution.run()
         except asyncio.CancelledError:
-            log.debug("order %s is let go in %s", execution.order.id, execution.order.status)
+            log.debug("order.released", status=execution.order.status)
             raise
         finally:
-            span.set_attribute("order.status", execution.order.status.value)
+            _mark_outcome(span, execution)
+
+
+def _described(order: Order) -> dict[str, str | bool | int | float]:
+    """Return what the consumer span says of an order when it begins."""
+    described: dict[str, str | bool | int | float] = {
+        "order.id": str(order.id),
+        "order.recovered": order.lease_epoch > 1,
+        "order.attempt": order.attempt,
+    }
+    if order.status is Status.QUEUED:
+        described["order.queue_s"] = (order.updated_at - order.state_since).total_seconds()
+    return described
+
+
+def _mark_outcome(span: tracing.Span, execution: Execution) -> None:
+    """Have the consumer span tell how the order stands, and why it failed if it did."""
+    order = execution.order
+    span.set_attribute("order.status", order.status.value)
+    if order.status is Status.FAILED:
+        code = execution.error_code or "unknown"
+        span.set_attribute("error.type", code)
+        span.set_attribute("order.error_code", code)
+        span.set_status(StatusCode.ERROR, code)

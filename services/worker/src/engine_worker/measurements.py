@@ -38,7 +38,11 @@ _unreadable = _meter.create_counter(
     "engine.orders.landed.unreadable", description="Orders whose swap landed while no node showed what it paid"
 )
 _swept = _meter.create_counter("engine.orders.swept", description="Orders found by the sweep, not by a message")
-_batch_size = _meter.create_histogram("engine.batch.size", description="Items written or asked for together")
+_batch_size = _meter.create_histogram(
+    "engine.batch.size",
+    description="Items written or asked for together",
+    explicit_bucket_boundaries_advisory=metrics.BATCH_SIZES,
+)
 _node_refusals = _meter.create_counter(
     "engine.node.refusals", description="Requests that the node refused as a whole, by HTTP status"
 )

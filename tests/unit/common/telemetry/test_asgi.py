@@ -171,10 +171,16 @@ class TestSpansAreRecorded:
         self, recorded: InMemorySpanExporter, path: str, query: bytes
     ) -> None:
         """A client may put a secret there, or what is not even text; the route itself gets the query as it is."""
-        scope = scope_of("http", path, INCOMING) | {"query_string": query}
+        scope = scope_of("http", path, INCOMING) | {"query_string": query, "client": ("198.51.100.7", 50000)}
+        scope["headers"].append((b"user-agent", b"secret-agent"))
         sent = await call(instrumented_app(), scope, [{"type": "http.request", "body": b""}])
         (span,) = recorded.get_finished_spans()
         assert "secret" not in span.to_json()
+        assert not {"client.address", "client.port", "network.peer.address", "user_agent.original"} & set(
+            span.attributes or {}
+        )
+        assert "198.51.100.7" not in span.to_json()
+        assert "secret-agent" not in span.to_json()
         if path == "/echo":
             assert sent[1]["body"] == query
 

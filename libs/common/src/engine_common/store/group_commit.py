@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -12,13 +13,21 @@ import psycopg
 
 from engine_common.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
 from engine_common.store.pool import TROUBLE, TurnedReadOnly
-from engine_common.telemetry import tracing
+from engine_common.telemetry import metrics, tracing
 from engine_common.telemetry.tracing import TraceContext
 
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_commit_duration = metrics.meter().create_histogram(
+    "engine.commit.duration",
+    unit="s",
+    description="From sending a group commit until PostgreSQL answered it",
+    explicit_bucket_boundaries_advisory=_COMMIT_SECONDS,
+)
 
 _REPEAT_AFTER_S = 0.2
 _EARLY_S = 0.5
@@ -141,7 +150,10 @@ class GroupCommit(Generic[Item, Result]):
                 if batch:
                     links = [entry.context for entry in batch if entry.context] if tracing.enabled() else ()
                     with tracing.span(f"commit {self._name}", links=links):
+                        began = time.perf_counter() if metrics.enabled() else 0.0
                         await self._flush(connection, batch)
+                        if metrics.enabled():
+                            _commit_duration.record(time.perf_counter() - began, {"kind": self._name})
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of any error, or it would wait for ever
             if isinstance(error, TurnedReadOnly):
                 # Stored nothing this time; what an earlier sending did is as unknown as it was.

@@ -42,7 +42,7 @@ def instrument(app: Starlette, provider: TracerProvider | None) -> None:
     details = cast("SpanDetails", middleware.kwargs["default_span_details"])
     middleware.kwargs["default_span_details"] = _without_path(details)
     app.add_middleware(ExceptionRecorder)
-    _wrap(app, lambda inner: QueryHider(middleware.cls(QueryRestorer(inner), *middleware.args, **middleware.kwargs)))
+    _wrap(app, lambda inner: ClientHider(middleware.cls(ClientRestorer(inner), *middleware.args, **middleware.kwargs)))
 
 
 def _without_path(details: SpanDetails) -> SpanDetails:
@@ -60,11 +60,14 @@ def _wrap(app: Starlette, outermost: Callable[[ASGIApp], ASGIApp]) -> None:
     app.build_middleware_stack = lambda: outermost(build())
 
 
-_HIDDEN = "engine_common.query_string"
+_HIDDEN = "engine_common.hidden"
 
 
-class QueryHider:
-    """Keeps the query from what records spans: it may hold a secret, or bytes at which that would fail."""
+class ClientHider:
+    """Hides from the span recorder what identifies a client or may hold a secret: address, user agent and query.
+
+    A query may also hold bytes at which the recorder would fail.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -72,20 +75,24 @@ class QueryHider:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if "query_string" in scope:
-            scope = {**scope, "query_string": b"", _HIDDEN: scope["query_string"]}
+            visible = {
+                "query_string": b"",
+                "client": None,
+                "headers": [header for header in scope["headers"] if header[0] != b"user-agent"],
+            }
+            scope = {**scope, **visible, _HIDDEN: {name: scope[name] for name in visible if name in scope}}
         await self.app(scope, receive, send)
 
 
-class QueryRestorer:
-    """Gives the query to what is inside."""
+class ClientRestorer:
+    """Gives the application what ClientHider hid from the span recorder."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if _HIDDEN in scope:
-            scope["query_string"] = scope.pop(_HIDDEN)
+        scope.update(scope.pop(_HIDDEN, {}))
         await self.app(scope, receive, send)
 
 

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 THROTTLED_FOR_S = 300.0
 _DROPS_SPANS = "opentelemetry.sdk._shared_internal"
 
+# Until configure() runs, as in tests and tools, lines go to the standard library's loggers, which show warnings only.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    logger_factory=structlog.stdlib.LoggerFactory(),
+)
 log: FilteringBoundLogger = structlog.get_logger()
 _writer = Writer(fd=1)
 _chain: list[Processor] = []  # changed in place, because loggers keep it once they are used

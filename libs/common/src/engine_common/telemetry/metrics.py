@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 
+# Bounds of batch sizes: OpenTelemetry's own begin at 5, so that a batch of one could not be told from one of five.
+BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+
+
 class _Collecting:
     """What collects the metrics of this process; nothing until configure() finds somebody who wants them."""
 

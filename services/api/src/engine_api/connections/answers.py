@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from engine_api.access_log import log_refused
 from engine_api.problems import MEDIA_TYPE, Refusal, document
 from engine_api.request_ids import HEADER, new_request_id
 
@@ -22,9 +23,13 @@ def security_headers(*, tls_only: bool) -> list[tuple[str, str]]:
     return list((_SECURITY_HEADERS | _TLS_ONLY if tls_only else _SECURITY_HEADERS).items())
 
 
-def problem(refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]]) -> tuple[Mapping[str, str], bytes]:
+def problem(
+    refusal: Refusal, default_headers: Iterable[tuple[bytes, bytes]], *, access_log: bool
+) -> tuple[Mapping[str, str], bytes]:
     """Return headers and body of a refusal that belongs to no request."""
     request_id = new_request_id()
+    if access_log:
+        log_refused(refusal.kind.status, refusal.kind.code, request_id)
     fields: dict[str, Any] = {**document(refusal), "traceId": None, "requestId": request_id}
     body = orjson.dumps(fields)
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in default_headers}

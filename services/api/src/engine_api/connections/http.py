@@ -9,6 +9,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from engine_api import measurements
+from engine_api.access_log import log_refused
 from engine_api.bodies import WHOLE
 from engine_api.connections.answers import problem
 from engine_api.connections.heads import refusal_of_head
@@ -29,9 +30,10 @@ class HttpConnection(HttpToolsProtocol):
     Seen from outside: a request's scope is made when its head begins, and its cycle when the head ends.
     """
 
-    def __init__(self, *args: Any, patience_s: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, patience_s: float, access_log: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience_s = patience_s
+        self._access_log = access_log
         # What is waited for, and until when: the rest of a head (its scope), of a body (its cycle), or any request.
         self._awaited: object = None
         self._due_at = math.inf
@@ -52,6 +54,8 @@ class HttpConnection(HttpToolsProtocol):
     def give_up(self) -> None:
         """Close the connection of a client that is overdue."""
         measurements.count_refused(REQUEST_TIMEOUT.code)
+        if self._access_log:
+            log_refused(REQUEST_TIMEOUT.status, REQUEST_TIMEOUT.code)
         self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -147,10 +151,12 @@ class HttpConnection(HttpToolsProtocol):
         answered = cycle is not None and cycle.scope is self.scope and cycle.more_body and cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
         if not answered and (running is None or not running.response_started or running.response_complete):
             self.transport.write(self._answer(refusal))
+        elif self._access_log:
+            log_refused(refusal.kind.status, refusal.kind.code)
         self.transport.close()
 
     def _answer(self, refusal: Refusal) -> bytes:
-        headers, body = problem(refusal, self.server_state.default_headers)
+        headers, body = problem(refusal, self.server_state.default_headers, access_log=self._access_log)
         status = HTTPStatus(refusal.kind.status)
         head = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
         asked_for_head = self.parser is not None and self.parser.get_method() == b"HEAD"  # pyright: ignore[reportUnnecessaryComparison]

@@ -22,22 +22,26 @@ class _Handshake(ServerProtocol):
     """Refuses handshakes as requests are refused, and repeats nothing of what the client sent."""
 
     default_headers: list[tuple[bytes, bytes]]
+    access_log: bool
 
     def reject(self, status: int, text: str) -> Response:
         """Return the refusal."""
         del text
         kind = replace(MALFORMED_REQUEST, status=int(status))
-        headers, body = problem(Refusal(kind, "no WebSocket is opened by this request"), self.default_headers)
+        headers, body = problem(
+            Refusal(kind, "no WebSocket is opened by this request"), self.default_headers, access_log=self.access_log
+        )
         return Response(kind.status, HTTPStatus(status).phrase, Headers(headers), body)
 
 
 class SocketConnection(WebSocketsSansIOProtocol):
     """Ends what uvicorn would go on with: handshakes it cannot read, endless fragments, pongs nobody takes."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, access_log: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _Handshake(max_size=self.config.ws_max_size, logger=self.logger)
         self.conn.default_headers = self.default_headers
+        self.conn.access_log = access_log
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a head that the library does not read leaves no event, and would leave the connection open."""

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from engine_api import parameters
 from engine_api.access.caller import account_of
+from engine_api.access_log import bind_order, bind_order_of_path
 from engine_api.bodies import read_json
 from engine_api.components import State
 from engine_api.documents import JsonResponse, order_document
@@ -35,30 +36,35 @@ async def _place(request: Request[State], status: Status, code: int) -> Response
     key = read_key(request.headers.getlist(HEADER))
     terms = read_terms(await read_json(request))
     order, replayed = await request.state["placement"].place(account_of(request), terms, key, status)
+    bind_order(order.id)
     headers = {"location": f"/api/orders/{order.id}"}
     return JsonResponse(order_document(order), code, headers | _REPLAYED if replayed else headers)
 
 
 async def execute(request: Request[State]) -> Response:
     """Queue a pending order."""
+    bind_order_of_path(request.scope)
     order = await request.state["commands"].execute(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order), 202, {"location": f"/api/orders/{order.id}"})
 
 
 async def cancel(request: Request[State]) -> Response:
     """Cancel an order, or keep the request where the chain decides first."""
+    bind_order_of_path(request.scope)
     order = await request.state["commands"].cancel(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order), 200 if order.terminal else 202)
 
 
 async def read(request: Request[State]) -> Response:
     """Show an order as it stands."""
+    bind_order_of_path(request.scope)
     order = await request.state["orders"].read(account_of(request), request.path_params["id"])
     return JsonResponse(order_document(order))
 
 
 async def history(request: Request[State]) -> Response:
     """Show everything that happened to an order."""
+    bind_order_of_path(request.scope)
     events = await request.state["orders"].history(account_of(request), request.path_params["id"])
     return JsonResponse({"data": [event_document(event) for event in events]})
 

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 from engine_api import parameters, problems
 from engine_api.access.caller import account_of, caller_of
 from engine_api.access.quotas import Use
+from engine_api.access_log import bind_order
 from engine_api.bodies import decode, parse_json
 from engine_api.boundary import as_refusal
 from engine_api.intake.idempotency import HEADER, read_key, take_key
@@ -100,6 +101,7 @@ def _check_beginning(socket: Socket) -> None:
 
 async def _stream(socket: Socket, order_id: str) -> Farewell:
     after = _after(socket)
+    bind_order(_as_id(order_id))
     await until_gone(
         socket, stream_order(_outlet(socket), socket.state["orders"], account_of(socket), _as_id(order_id), after)
     )
