@@ -90,6 +90,11 @@ class Conductor:
             await self._signal(act, pids, fault)
         elif act == "set-dex":
             await self._set_dex(fault)
+        elif act == "kill-ahead":
+            pids = await self._found(fault.victim)
+            befallen.began_at = time.time()
+            _send(pids[:1], signal.SIGKILL)
+            await self._set_heartbeats_ahead()
         elif ">" in fault.victim:
             await self._trouble(self._system.proxies[fault.victim], fault)
         else:
@@ -169,6 +174,33 @@ class Conductor:
         async with self._session() as session:
             await _end_sessions(session)
 
+    async def _set_heartbeats_ahead(self) -> None:
+        """Let every heartbeat lie an hour ahead, as after a step of the clock; who lives sends another one at once."""
+        async with self._session() as session:
+            await session.execute("UPDATE workers SET beat_at = clock_timestamp() + interval '1 hour'")
+
+    async def _turn_read_only(self, seconds: float) -> None:
+        """Let the server take no writes for a while, as one does that a failover has demoted."""
+        try:
+            await self._set_read_only("on")
+            await asyncio.sleep(seconds)
+        finally:
+            await self._writable_again()
+
+    async def _writable_again(self) -> None:
+        """Let the server take writes, however often another fault takes it away meanwhile. Raises TimeoutError."""
+        async with asyncio.timeout(_RESTORED_WITHIN_S):
+            while True:
+                with suppress(psycopg.Error, OSError):
+                    await self._set_read_only("off")
+                    return
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _set_read_only(self, setting: str) -> None:
+        async with self._session() as session:
+            await session.execute(f"ALTER SYSTEM SET default_transaction_read_only = {setting}")
+            await session.execute("SELECT pg_reload_conf()")
+
     async def _lock_orders(self, seconds: float) -> None:
         async with self._session() as session, session.transaction():
             await session.execute("SET LOCAL lock_timeout = '5s'")
@@ -178,7 +210,11 @@ class Conductor:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[AsyncConnection]:
         async with await AsyncConnection.connect(
-            self._system.database_url, autocommit=True, connect_timeout=3, application_name="chaos"
+            self._system.database_url,
+            autocommit=True,
+            connect_timeout=3,
+            application_name="chaos",
+            options="-c default_transaction_read_only=off",
         ) as session:
             yield session
 

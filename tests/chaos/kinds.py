@@ -88,6 +88,8 @@ def _process_kinds() -> list[Kind]:
             Kind(f"terminate-{role}", "terminate", role),
             Kind(f"stall-{role}", "stall", role, (0.3, longest_stall_s)),
         ]
+    # Its last heartbeat lies ahead of the database's clock, which has stepped back meanwhile.
+    kinds.append(Kind("kill-worker-clock-back", "kill-ahead", "worker"))
     # Longer than the lease, so that it wakes up among orders that others have taken.
     return [*kinds, Kind("outlast-lease-worker", "stall", "worker", (4.0, 7.0))]
 
@@ -100,6 +102,7 @@ def _server_kinds() -> list[Kind]:
         Kind("postgres-freeze", "stall", "postgres", (0.5, 4.0)),
         Kind("postgres-full", "fill-connections", "postgres", (0.5, 2.5)),
         Kind("postgres-hang-up", "end-sessions", "postgres"),
+        Kind("postgres-read-only", "turn-read-only", "postgres", (0.5, 4.0)),
         Kind("postgres-lock", "lock-orders", "postgres", (0.5, 2.5)),
         Kind("valkey-crash", "kill", "valkey"),
         Kind("valkey-restart", "terminate", "valkey"),

@@ -62,6 +62,7 @@ def test_kinds_are_chosen_by_patterns() -> None:
     """As file names are; a pattern that matches nothing is a mistake and said to be one."""
     assert {kind.name for kind in chosen(["kill-*", "valkey-flush"])} == {
         "kill-worker",
+        "kill-worker-clock-back",
         "kill-api",
         "kill-mockdex",
         "valkey-flush",
