@@ -23,8 +23,9 @@ _MET = (
         for state in ("routing", "building")
     ),
     *(f"blow: {blow} of the owner in submitted" for blow in ("crash", "stall", "stop")),
+    "fault: refused (send)",
     *(f"claim: recovered in {state}" for state in ("queued", "routing", "building", "submitted")),
-    *(f"fault: {how} (move)" for how in ("refused", "reply lost", "lingers", "slow", "late reply")),
+    *(f"fault: {how} (move)" for how in ("rejected", "reply lost", "lingers", "slow", "late reply")),
     *(f"fault: outage of the {service}" for service in ("store", "heart", "chain", "venues")),
     *(f"message: {how}" for how in ("lost", "twice", "again", "late", "to the dead")),
     *(f"attempt: {code}" for code in ("transaction_expired", "slippage_exceeded", "swap_failed", "swap_rejected")),
@@ -92,7 +93,7 @@ def test_a_seed_determines_the_whole_schedule() -> None:
 def test_a_plan_survives_being_written_down() -> None:
     """Every kind of fault: the plan that a failure prints is the plan that failed."""
     plans = [draw_plan(seed) for seed in range(300)]
-    assert len({fault.kind for plan in plans for fault in plan.faults}) == 12
+    assert len({fault.kind for plan in plans for fault in plan.faults}) == 13
     assert [from_json(to_json(plan)) for plan in plans] == plans
 
 

@@ -32,10 +32,11 @@ async def test_every_request_leaves_one_line_that_names_its_order_and_no_secret(
     variables = {"API_KEYS": f"alice:{SECRET}"}
     async with process(environment(shared_database_url, redis_url, **variables)) as running:
         api = running.api.holding(SECRET)
-        placed = await api.post("/api/orders/execute?note=query-secret", BODY | {"userWallet": "body-secret"})
+        placed = await api.post("/api/orders/execute", BODY | {"userWallet": "body-secret"})
         order_id = placed.json["orderId"]
         await api.get(f"/api/orders/{order_id}")
         await api.get("/api/orders/address-secret")
+        await api.get("/api/orders?note=query-secret")
         await running.api.get("/api/orders")
         running.terminate()
         _, log = await running.ended()
@@ -44,10 +45,11 @@ async def test_every_request_leaves_one_line_that_names_its_order_and_no_secret(
         ("POST", "/api/orders/execute", placed.status),
         ("GET", "/api/orders/{id}", 200),
         ("GET", "unknown", 404),
+        ("GET", "/api/orders", 422),
         ("GET", "unknown", 401),
     ]
-    assert [line.get("order_id") for line in requests] == [order_id, order_id, None, None]
-    assert [line.get("account") for line in requests] == ["alice", "alice", "alice", None]
+    assert [line.get("order_id") for line in requests] == [order_id, order_id, None, None, None]
+    assert [line.get("account") for line in requests] == ["alice", "alice", "alice", "alice", None]
     assert requests[0]["trace_id"] == placed.json["traceId"]
     assert requests[0]["request_id"] == placed.headers["x-request-id"]
     for line in requests:

@@ -95,7 +95,7 @@ async def test_log_lines_name_the_request_and_the_account(
         caplog.handler.addFilter(noting)
         await api.holding("key").get(f"/api/orders/{order_id}/events", headers={"x-request-id": "seven"})
         caplog.handler.removeFilter(noting)
-    assert seen == [{"request_id": "seven", "account": "desk"}]
+    assert seen == [{"request_id": "seven", "account": "desk", "order_id": str(order_id)}]
 
 
 async def test_a_browser_asks_before_it_sends_a_key(shared_database_url: str, redis_url: str) -> None:

@@ -98,7 +98,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_socket_that_breaks_the_rules_is_gone_for_whoever_sends(caplog: pytest.LogCaptureFixture) -> None:
     """Not an error of the application's, even where the connection still has to be closed."""
     app = SlowApp()
-    connection, wire = connected(SocketConnection, app)
+    connection, wire = connected(partial(SocketConnection, access_log=False), app)
     connection.data_received(HANDSHAKE % b"GET")
     await app.asked.wait()
     connection.data_received(UNMASKED)
@@ -114,7 +114,7 @@ async def test_a_client_that_is_gone_before_its_handshake_is_accepted_is_no_erro
     """The handshake cannot be answered any more, and nothing after it can be sent."""
     app = SlowApp()
     app.may_answer.set()
-    connection, wire = connected(SocketConnection, app)
+    connection, wire = connected(partial(SocketConnection, access_log=False), app)
     connection.data_received(HANDSHAKE % b"GET")
     wire.close()
     await asyncio.gather(*connection.tasks)
@@ -124,7 +124,7 @@ async def test_a_client_that_is_gone_before_its_handshake_is_accepted_is_no_erro
 async def test_a_socket_that_answers_no_ping_is_gone_for_whoever_sends(caplog: pytest.LogCaptureFixture) -> None:
     """As long as its buffers are not taken the connection cannot even be closed."""
     app = SlowApp()
-    connection, wire = connected(SocketConnection, app)
+    connection, wire = connected(partial(SocketConnection, access_log=False), app)
     connection.data_received(HANDSHAKE % b"GET")
     await app.asked.wait()
     connection.keepalive_timeout()
@@ -137,7 +137,7 @@ async def test_a_socket_that_answers_no_ping_is_gone_for_whoever_sends(caplog: p
 async def test_pipelined_requests_of_a_client_that_vanished_end_quietly() -> None:
     """The first of them, which is under way, included: nothing is written to a connection that is gone."""
     app = SlowApp()
-    connection, wire = connected(partial(HttpConnection, patience_s=30), app)
+    connection, wire = connected(partial(HttpConnection, patience_s=30, access_log=False), app)
     connection.data_received(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\nGET /second HTTP/1.1\r\nhost: x\r\n\r\n")
     await app.asked.wait()
     connection.connection_lost(ConnectionResetError())

@@ -1,6 +1,7 @@
 """Who may take an order, and what a claim changes: `recoverable`, case by case."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -32,6 +33,10 @@ async def worker(connection: Connection, *, beat_s_ago: float | None = 0) -> UUI
             (beat_s_ago, worker_id),
         )
     return worker_id
+
+
+def in_a_minute() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=60)
 
 
 async def owned(connection: Connection, status: Status, owner: UUID | None) -> UUID:
@@ -86,7 +91,9 @@ async def test_a_worker_does_not_claim_what_is_already_its_own(connection: Conne
 
 async def test_an_order_that_waits_for_its_retry_is_not_claimed_before(connection: Connection) -> None:
     """`not_before` holds for the message and for the sweep."""
-    waiting = await insert_row(connection, Status.ROUTING, lease_epoch=1, not_before="2100-01-01T00:00:00Z")
+    waiting = await insert_row(
+        connection, Status.ROUTING, lease_epoch=1, not_before=datetime.now(UTC) + timedelta(seconds=60)
+    )
     due = await insert_row(connection, Status.ROUTING, lease_epoch=1, not_before="2026-01-01T00:00:00Z")
     me = await worker(connection)
     assert [taken.order.id for taken in await claims.claim(connection, me, [waiting, due], LEASE_S)] == [due]
@@ -183,7 +190,9 @@ async def test_what_a_worker_owns_is_what_is_unfinished_and_due(connection: Conn
     """For the comparison: a waiting retry is carried already, and finished orders are history."""
     me = await worker(connection)
     due = await insert_row(connection, Status.ROUTING, worker_id=me, lease_epoch=3)
-    await insert_row(connection, Status.ROUTING, worker_id=me, lease_epoch=1, not_before="2100-01-01T00:00:00Z")
+    await insert_row(
+        connection, Status.ROUTING, worker_id=me, lease_epoch=1, not_before=datetime.now(UTC) + timedelta(seconds=60)
+    )
     await insert_row(connection, Status.CONFIRMED, worker_id=me, lease_epoch=1)
     await insert_row(connection, Status.ROUTING, worker_id=new_id(), lease_epoch=1)
     assert await claims.read_owned(connection, me) == {due: 3}
@@ -207,3 +216,24 @@ async def test_a_heartbeat_is_one_row_in_the_databases_time(connection: Connecti
     assert dead not in {row[0] for row in await (await connection.execute("SELECT id FROM workers")).fetchall()}
     await claims.sign_off(connection, me)
     assert await (await connection.execute("SELECT id FROM workers")).fetchall() == []
+
+
+@pytest.mark.parametrize("step", ["1 hour", "1 day"])
+async def test_times_from_before_a_step_of_the_servers_clock_hold_nothing(connection: Connection, step: str) -> None:
+    """A heartbeat, a delay and a waiting time that lie ahead: the order is claimed as if the clock had not stepped."""
+    dead = new_id()
+    await connection.execute(
+        "INSERT INTO workers (id, host, beat_at) VALUES (%s, 'gone', clock_timestamp() + %s::interval)", (dead, step)
+    )
+    orders = [
+        await insert_row(connection, Status.SUBMITTED, worker_id=dead, lease_epoch=1),
+        await insert_row(connection, Status.ROUTING, worker_id=None, lease_epoch=1),
+        await insert_row(connection, Status.QUEUED),
+    ]
+    await connection.execute(
+        "UPDATE orders SET not_before = clock_timestamp() + %s::interval WHERE id = %s", (step, orders[1])
+    )
+    await connection.execute(
+        "UPDATE orders SET state_since = clock_timestamp() + %s::interval WHERE id = %s", (step, orders[2])
+    )
+    assert set(await swept(connection, await worker(connection), room=100)) >= set(orders)
