@@ -51,7 +51,7 @@ class Progress:
         elif move.event_type is EventType.RETRYING:
             self._log_retry(move)
         elif moved.status is Status.SUBMITTED:
-            log.debug("order.submitted", venue=move.venue, **self.fields())
+            log.debug("order.submitted", venue=move.venue, attempt=self._attempt)
 
     def _log_end(self, move: Move, moved: Moved) -> None:
         reason: dict[str, Any] = {}

@@ -7,9 +7,11 @@ import os
 import queue
 import select
 import threading
+import time
 
 _CAPACITY = 10_000
 _BATCH = 256
+_GATHER_S = 0.02
 
 
 class Writer:
@@ -62,6 +64,8 @@ class Writer:
 
     def _write_some(self) -> None:
         items = [self._waiting.get()]
+        # To be woken by each line would cost the process more than to make it.
+        time.sleep(_GATHER_S)
         while len(items) < _BATCH and not self._waiting.empty():
             items.append(self._waiting.get())
         self._put(b"".join(item + b"\n" for item in items if isinstance(item, bytes)))
