@@ -72,8 +72,10 @@ def test_fields_of_security_contexts_are_replaced_one_by_one() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_startup_probe_is_changed_in_part(name: str) -> None:
-    probe = main(at(f"{name}.startupProbe.failureThreshold", 300), name)["startupProbe"]
+    change = {"failureThreshold": 300, "initialDelaySeconds": 20}
+    probe = main(at(f"{name}.startupProbe", change), name)["startupProbe"]
     assert (probe["failureThreshold"], probe["periodSeconds"], probe["httpGet"]["path"]) == (300, 1, "/livez")
+    assert probe["initialDelaySeconds"] == 20
 
 
 def test_every_pod_has_the_priority_class() -> None:
@@ -141,6 +143,7 @@ def test_headers_of_the_collector_come_from_a_secret() -> None:
         (at("containerSecurityContext", {"fsGroup": 5}), "/containerSecurityContext"),
         (at("image.digests.api", "sha256:123"), "/image/digests/api"),
         (at("api.startupProbe", {"httpGet": {"path": "/"}}), "/api/startupProbe"),
+        (at("worker.startupProbe.initialDelaySeconds", -1), "/worker/startupProbe/initialDelaySeconds"),
     ],
 )
 def test_what_kubernetes_or_the_chart_could_not_take_is_refused_by_its_name(change: dict[str, Any], named: str) -> None:

@@ -22,6 +22,10 @@ _CONTEXTS = (EVERYTHING, PRODUCTION, DEVELOPMENT, merged(EVERYTHING, {"api": {"a
 _OWN_CONTEXTS: dict[str, Values] = {
     "mockdex.enabled": merged(PRODUCTION, {"dex": {"url": ""}, "mockdex": {"enabled": True}}),
     "jaeger.enabled": DEVELOPMENT,
+    "dex.existingSecret": merged(PRODUCTION, {"dex": {"url": "", "existingSecret": "node"}}),
+    "dex.key": merged(PRODUCTION, {"dex": {"url": "", "existingSecret": "node"}}),
+    "dex.fallback.key": merged(PRODUCTION, {"dex": {"fallback": {"existingSecret": "node"}}}),
+    "networkPolicy.externalPorts.dex": merged(PRODUCTION, {"dex": {"fallback": {"existingSecret": "node"}}}),
     "otel.headers.key": merged(
         PRODUCTION, {"otel": {"endpoint": "https://otel.example.com", "headers": {"existingSecret": "otel"}}}
     ),

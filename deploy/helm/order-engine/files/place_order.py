@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -15,7 +16,9 @@ from websockets.sync.client import connect
 API_URL = os.environ["API_URL"]
 JAEGER_URL = os.environ.get("JAEGER_URL", "")
 SERVICES = set(os.environ["TRACED_SERVICES"].split(","))
-AUTHORIZATION = {"authorization": f"Bearer {key}"} if (key := os.environ.get("API_KEY")) else {}
+API_KEY_FILE = os.environ.get("API_KEY_FILE")
+API_KEY = Path(API_KEY_FILE).read_text().removesuffix("\n") if API_KEY_FILE else os.environ.get("API_KEY")
+AUTHORIZATION = {"authorization": f"Bearer {API_KEY}"} if API_KEY else {}
 ORDER = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "0.1"}
 FINAL = ("confirmed", "failed", "cancelled")
 

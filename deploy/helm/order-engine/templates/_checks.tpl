@@ -19,18 +19,24 @@
 {{- if and $v.valkey.enabled $v.redis.existingSecret -}}
 {{- fail "redis.existingSecret is set and valkey.enabled is true: set valkey.enabled=false to use that server" -}}
 {{- end -}}
-{{- if and (not $v.mockdex.enabled) (not $v.dex.url) -}}
-{{- fail "dex.url is empty and mockdex.enabled is false: give the URL of venues and chain, or enable mockdex" -}}
+{{- if and (not $v.mockdex.enabled) (not $v.dex.url) (not $v.dex.existingSecret) -}}
+{{- fail "dex.url and dex.existingSecret are empty and mockdex.enabled is false: give the URL of venues and chain, name a Secret that holds it, or enable mockdex" -}}
 {{- end -}}
-{{- if and $v.mockdex.enabled $v.dex.url -}}
-{{- fail "dex.url is set and mockdex.enabled is true: set mockdex.enabled=false to trade there" -}}
+{{- range $path, $node := dict "dex" $v.dex "dex.fallback" $v.dex.fallback -}}
+{{- if and $node.url $node.existingSecret -}}
+{{- fail (printf "%s.existingSecret and %s.url are both set: remove one of them" $path $path) -}}
+{{- end -}}
+{{- if and $v.mockdex.enabled (or $node.url $node.existingSecret) -}}
+{{- fail (printf "%s.%s is set and mockdex.enabled is true: set mockdex.enabled=false to trade there" $path (ternary "url" "existingSecret" (not (empty $node.url)))) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.jaeger.enabled $v.otel.endpoint -}}
 {{- fail "otel.endpoint is set and jaeger.enabled is true: set jaeger.enabled=false to send traces there" -}}
 {{- end -}}
+{{- $secrets := include "order-engine.secret.volumes.reserved" . | fromYamlArray -}}
 {{- range $component := list "api" "worker" "mockdex" -}}
 {{- range (get $v $component).extraVolumes -}}
-{{- if has .name (list "tmp" "data" "api-keys" "database-ca") -}}
+{{- if has .name (concat (list "tmp" "data" "api-keys" "database-ca") $secrets) -}}
 {{- fail (printf "%s.extraVolumes: the chart has a volume %q itself; choose another name" $component .name) -}}
 {{- end -}}
 {{- end -}}
@@ -45,8 +51,10 @@
 {{- end -}}
 {{- if $v.otel.headers.existingSecret -}}
 {{- range $component := list "api" "worker" "mockdex" -}}
-{{- if hasKey ((get $v $component).env | default dict) "OTEL_EXPORTER_OTLP_HEADERS" -}}
-{{- fail (printf "%s.env.OTEL_EXPORTER_OTLP_HEADERS: the chart sets this variable from otel.headers.existingSecret; remove one of them" $component) -}}
+{{- range $name := list "OTEL_EXPORTER_OTLP_HEADERS" "OTEL_EXPORTER_OTLP_HEADERS_FILE" -}}
+{{- if hasKey ((get $v $component).env | default dict) $name -}}
+{{- fail (printf "%s.env.%s: the chart sets the headers from otel.headers.existingSecret; remove one of them" $component $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -70,17 +78,17 @@
 
 {{/* A variable that stands twice in a pod cannot be applied. */}}
 {{- define "order-engine.checks.environment" -}}
-{{- $everywhere := list "ENV" "LOG_LEVEL" "METRICS_PORT" "OTEL_RESOURCE_ATTRIBUTES" "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_PROTOCOL" "POD_NAME" "POD_NAMESPACE" -}}
+{{- $everywhere := list "ENV" "LOG_LEVEL" "METRICS_HOST" "METRICS_PORT" "OTEL_RESOURCE_ATTRIBUTES" "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_PROTOCOL" "POD_NAME" "POD_NAMESPACE" -}}
 {{- $stores := list "DATABASE_URL" "DATABASE_PASSWORD" "ALLOW_PLAINTEXT_DATABASE" "PGSSLMODE" "PGSSLROOTCERT" "REDIS_URL" "REDIS_PASSWORD" -}}
 {{- $own := dict
   "api" (concat $everywhere $stores (list "API_HOST" "API_PORT" "API_KEYS_FILE"))
-  "worker" (concat $everywhere $stores (list "DEX_URL" "ENGINE_WALLET_KEY"))
+  "worker" (concat $everywhere $stores (list "DEX_FALLBACK_URL" "DEX_URL" "ENGINE_WALLET_KEY"))
   "mockdex" (concat $everywhere (list "MOCKDEX_HOST" "MOCKDEX_PORT" "MOCK_DEX_DATA_DIR" "MOCK_DEX_ADMIN_TOKEN")) -}}
 {{- $v := .Values -}}
 {{- range $component, $names := $own -}}
 {{- $of_jaeger := ternary (list "OTEL_METRICS_EXPORTER" "OTEL_BSP_SCHEDULE_DELAY") list $v.jaeger.enabled -}}
 {{- range $name, $_ := (get $v $component).env -}}
-{{- if has $name $names -}}
+{{- if or (has $name $names) (has (trimSuffix "_FILE" $name) $names) -}}
 {{- fail (printf "%s.env.%s: the chart sets this variable from other values" $component $name) -}}
 {{- end -}}
 {{- if has $name $of_jaeger -}}
@@ -90,7 +98,7 @@
 {{- end -}}
 {{- /* A name like ours that no setting has would be a limit that nobody keeps. */ -}}
 {{- $settings := dict
-  "api" (list "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_PENDING_PER_ACCOUNT" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
+  "api" (list "ACCESS_LOG" "ALLOWED_ORIGINS" "API_KEYS" "CLIENT_PATIENCE_S" "DATABASE_PATIENCE_S" "ENGINE_MAX_PENDING_PER_ACCOUNT" "ENGINE_MAX_UNFINISHED" "MAX_SOCKETS_PER_ACCOUNT" "RATE_LIMIT_READS" "RATE_LIMIT_WRITES")
   "worker" (list "ENGINE_DEX_PATIENCE_S" "ENGINE_DRAIN_S" "ENGINE_LEASE_S" "ENGINE_MAX_ATTEMPTS" "ENGINE_MAX_IN_FLIGHT" "ENGINE_RETRY_BASE_MS") -}}
 {{- $rates := list "DROP_RATE" "EXECUTION_DELAY_MS" "FAILURE_RATE" "FORCE_FAIL" "LATE_LANDING_RATE" "NEVER_LANDS_RATE" "NO_LIQUIDITY_RATE" "QUOTE_DELAY_MS" "QUOTE_ERROR_RATE" "QUOTE_TIMEOUT_RATE" "RATE_LIMIT_RATE" "REPLY_LOST_RATE" -}}
 {{- $of_mock := list "MOCK_FAIL_RATE" "MOCK_DEX_BLOCK_MS" "MOCK_DEX_RPC_API_KEY" "MOCK_DEX_RPC_ERROR_RATE" "MOCK_DEX_RPC_MAX_BATCH" "MOCK_DEX_RPC_MAX_BODY_BYTES" "MOCK_DEX_RPC_RATE_LIMIT" "MOCK_DEX_SEED" "MOCK_DEX_STALE_STATUS_RATE" "MOCK_DEX_TRANSACTION_PRUNED_RATE" "MOCK_DEX_VALID_BLOCKS" -}}
@@ -102,7 +110,7 @@
 {{- $settings = set $settings "mockdex" $of_mock -}}
 {{- range $component, $names := $settings -}}
 {{- range $name, $_ := (get $v $component).env -}}
-{{- if and (regexMatch "^(ALLOWED|API|CLIENT|DATABASE|ENGINE|MAX_SOCKETS|MOCK|MOCKDEX|MOCK_DEX|RATE_LIMIT)_" $name) (not (has $name $names)) -}}
+{{- if and (regexMatch "^(ACCESS|ALLOWED|API|CLIENT|DATABASE|DEX|ENGINE|MAX_SOCKETS|METRICS|MOCK|MOCKDEX|MOCK_DEX|RATE_LIMIT|REDIS)_" $name) (not (has $name $names)) -}}
 {{- fail (printf "%s.env.%s: %s has no such setting; it has %s" $component $name $component (join ", " $names)) -}}
 {{- end -}}
 {{- end -}}

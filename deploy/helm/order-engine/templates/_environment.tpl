@@ -1,4 +1,5 @@
-{{/* Environment variables. Passwords stay in their Secrets: Kubernetes expands $(VAR) when it starts the container. */}}
+{{/* Environment variables. Passwords stay in their Secrets: Kubernetes expands $(VAR) when it starts the container.
+With `secretsAsFiles` they are in files alone (_secrets.tpl). */}}
 
 {{- define "order-engine.env.common" -}}
 - name: ENV
@@ -8,7 +9,10 @@
 {{- end -}}
 
 {{- define "order-engine.env.database" -}}
-{{- if .Values.postgres.enabled }}
+{{- if and .Values.postgres.enabled .Values.secretsAsFiles }}
+- name: DATABASE_URL_FILE
+  value: /etc/order-engine/urls/DATABASE_URL
+{{- else if .Values.postgres.enabled }}
 - name: DATABASE_PASSWORD
   valueFrom:
     secretKeyRef:
@@ -17,11 +21,7 @@
 - name: DATABASE_URL
   value: postgresql://engine:$(DATABASE_PASSWORD)@{{ include "order-engine.fullname" . }}-postgres:5432/engine
 {{- else }}
-- name: DATABASE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.database.existingSecret }}
-      key: {{ .Values.database.key }}
+{{- include "order-engine.env.secret" (dict "root" . "name" "DATABASE_URL" "secret" .Values.database.existingSecret "key" .Values.database.key) }}
 {{- with .Values.database.tls.mode }}
 - name: PGSSLMODE
   value: {{ . }}
@@ -38,7 +38,10 @@
 {{- end -}}
 
 {{- define "order-engine.env.redis" -}}
-{{- if .Values.valkey.enabled }}
+{{- if and .Values.valkey.enabled .Values.secretsAsFiles }}
+- name: REDIS_URL_FILE
+  value: /etc/order-engine/urls/REDIS_URL
+{{- else if .Values.valkey.enabled }}
 - name: REDIS_PASSWORD
   valueFrom:
     secretKeyRef:
@@ -47,11 +50,24 @@
 - name: REDIS_URL
   value: redis://:$(REDIS_PASSWORD)@{{ include "order-engine.fullname" . }}-valkey:6379/0
 {{- else }}
-- name: REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.redis.existingSecret }}
-      key: {{ .Values.redis.key }}
+{{- include "order-engine.env.secret" (dict "root" . "name" "REDIS_URL" "secret" .Values.redis.existingSecret "key" .Values.redis.key) }}
+{{- end }}
+{{- end -}}
+
+{{/* Where venues and chain are. */}}
+{{- define "order-engine.env.dex" -}}
+{{- $dex := .Values.dex }}
+{{- if $dex.existingSecret }}
+{{- include "order-engine.env.secret" (dict "root" . "name" "DEX_URL" "secret" $dex.existingSecret "key" $dex.key) }}
+{{- else }}
+- name: DEX_URL
+  value: {{ if .Values.mockdex.enabled }}http://{{ include "order-engine.fullname" . }}-mockdex:4000{{ else }}{{ $dex.url }}{{ end }}
+{{- end }}
+{{- if $dex.fallback.existingSecret }}
+{{- include "order-engine.env.secret" (dict "root" . "name" "DEX_FALLBACK_URL" "secret" $dex.fallback.existingSecret "key" $dex.fallback.key) }}
+{{- else if $dex.fallback.url }}
+- name: DEX_FALLBACK_URL
+  value: {{ $dex.fallback.url }}
 {{- end }}
 {{- end -}}
 
@@ -59,6 +75,10 @@
 {{- define "order-engine.env.telemetry" -}}
 - name: METRICS_PORT
   value: "9464"
+{{- with .Values.bindAddress }}
+- name: METRICS_HOST
+  value: {{ . | quote }}
+{{- end }}
 {{- $endpoint := .Values.otel.endpoint }}
 {{- if .Values.jaeger.enabled }}
 {{- $endpoint = printf "http://%s-jaeger:4318" (include "order-engine.fullname" .) }}
@@ -84,12 +104,10 @@
   value: {{ $endpoint }}
 - name: OTEL_EXPORTER_OTLP_PROTOCOL
   value: http/protobuf
-{{- with .Values.otel.headers.existingSecret }}
-- name: OTEL_EXPORTER_OTLP_HEADERS
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $.Values.otel.headers.key }}
+{{- with .Values.otel.headers }}
+{{- if .existingSecret }}
+{{- include "order-engine.env.secret" (dict "root" $ "name" "OTEL_EXPORTER_OTLP_HEADERS" "secret" .existingSecret "key" .key) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -1,4 +1,5 @@
 {{- define "order-engine.jaeger.config" -}}
+{{- $host := eq .Values.bindAddress "::" | ternary "[::]" "0.0.0.0" -}}
 service:
   extensions: [healthcheckv2, jaeger_storage, jaeger_query]
   pipelines:
@@ -14,7 +15,7 @@ extensions:
   healthcheckv2:
     use_v2: true
     http:
-      endpoint: 0.0.0.0:13133
+      endpoint: {{ printf "%s:13133" $host | squote }}
   jaeger_storage:
     backends:
       memory:
@@ -25,16 +26,16 @@ extensions:
     storage:
       traces: memory
     grpc:
-      endpoint: 0.0.0.0:16685
+      endpoint: {{ printf "%s:16685" $host | squote }}
     http:
-      endpoint: 0.0.0.0:16686
+      endpoint: {{ printf "%s:16686" $host | squote }}
 receivers:
   otlp:
     protocols:
       grpc:
-        endpoint: 0.0.0.0:4317
+        endpoint: {{ printf "%s:4317" $host | squote }}
       http:
-        endpoint: 0.0.0.0:4318
+        endpoint: {{ printf "%s:4318" $host | squote }}
 processors:
   memory_limiter:
     check_interval: 1s

@@ -12,6 +12,10 @@ template:
     {{- include "order-engine.pod" $context | nindent 4 }}
     # Each failure leaves a pod with its log.
     restartPolicy: Never
+    {{- with include "order-engine.urls.writer" $context }}
+    initContainers:
+      {{- . | nindent 6 }}
+    {{- end }}
     containers:
       - name: migrate
         image: {{ include "order-engine.image" $context }}
@@ -28,10 +32,12 @@ template:
           - name: tmp
             mountPath: /tmp
           {{- with include "order-engine.database.mounts" . }}{{ . | nindent 10 }}{{ end }}
+          {{- with include "order-engine.secrets.mounts" $context }}{{ . | nindent 10 }}{{ end }}
     volumes:
       - name: tmp
         emptyDir: {}
       {{- with include "order-engine.database.volumes" . }}{{ . | nindent 6 }}{{ end }}
+      {{- with include "order-engine.secrets.volumes" $context }}{{ . | nindent 6 }}{{ end }}
 {{- end -}}
 
 {{/* The Job's name. A Job cannot be changed: the name has a hash of the spec, because only Helm counts revisions. */}}

@@ -82,6 +82,7 @@ topologySpreadConstraints:
     - name: tmp
       mountPath: /tmp
     {{- with include "order-engine.database.mounts" .root }}{{ . | nindent 4 }}{{ end }}
+    {{- with include "order-engine.secrets.mounts" (dict "root" .root "component" "migrate") }}{{ . | nindent 4 }}{{ end }}
 {{- end -}}
 
 {{/* Mounts and volumes that connections to the database need. */}}
