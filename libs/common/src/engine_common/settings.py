@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast, get_args
@@ -22,6 +23,7 @@ from pydantic_settings import SettingsError as UndecodableValue
 
 from engine_common import admission
 from engine_common.http_address import HttpAddress
+from engine_common.secret_files import SUFFIX, read_secret_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +124,10 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="port of `/livez`, `/readyz` and `/metrics`; unset: not served"
     )
+    metrics_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - the kubelet and Prometheus ask from outside the pod
+        description="address that this port is served on; `::` takes IPv6 and IPv4",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -143,6 +149,7 @@ class Settings(BaseSettings):
                 for variable in variable_names(name, field)
             }
             env_settings.env_vars = {k: v for k, v in env_settings.env_vars.items() if k in documented}
+            env_settings.env_vars |= {variable.lower(): value for variable, value in _from_files(settings_cls).items()}
         return init_settings, env_settings
 
     @classmethod
@@ -180,7 +187,7 @@ class DatabaseSettings(Settings):
     database_url: DatabaseUrl = Field(
         default="postgresql://postgres@127.0.0.1:5432/postgres",
         description="PostgreSQL, as a URL; in production `sslmode=require` or stricter unless it is on this machine",
-        json_schema_extra={"required_in_production": True},
+        json_schema_extra={"required_in_production": True, "secret_file": True},
     )
     allow_plaintext_database: bool = Field(
         default=False,
@@ -212,7 +219,7 @@ class BackendSettings(DatabaseSettings):
     redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
         description="Redis or Valkey, as a URL",
-        json_schema_extra={"required_in_production": True},
+        json_schema_extra={"required_in_production": True, "secret_file": True},
     )
 
     def unfit_for_production(self) -> list[str]:
@@ -249,6 +256,8 @@ def settings_table(*classes: type[Settings]) -> str:
             if variable in seen:
                 continue
             seen.add(variable)
+            if _has(field, "secret_file"):
+                others = [*others, f"{variable}{SUFFIX}: a file that holds it"]
             also = f"(also {', '.join(f'`{other}`' for other in others)})" if others else ""
             meaning = f"{field.description or ''} {also}".strip().replace("|", "\\|")
             required = field.is_required() or _required_in_production(field)
@@ -268,8 +277,21 @@ def _default_cell(field: FieldInfo) -> str:
 
 
 def _required_in_production(field: FieldInfo) -> bool:
+    return _has(field, "required_in_production")
+
+
+def _has(field: FieldInfo, mark: str) -> bool:
     extra = cast("object", field.json_schema_extra)
-    return isinstance(extra, dict) and bool(cast("dict[str, object]", extra).get("required_in_production"))
+    return isinstance(extra, dict) and bool(cast("dict[str, object]", extra).get(mark))
+
+
+def _from_files(cls: type[BaseSettings]) -> dict[str, str]:
+    """Return the values that the environment gives as files. Raises SettingsError."""
+    secret = [variable_names(name, field)[0] for name, field in cls.model_fields.items() if _has(field, "secret_file")]
+    values, problems = read_secret_files(secret, os.environ)
+    if problems:
+        raise SettingsError(problems)
+    return values
 
 
 def _problems(cls: type[Settings], error: ValidationError) -> list[str]:

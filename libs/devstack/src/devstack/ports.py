@@ -3,10 +3,10 @@
 import contextlib
 import errno
 import random
-import socket
 from pathlib import Path
 
 from devstack.faults import PortTaken
+from engine_common.listening import open_listener
 
 _LISTENING = "0A"
 _LOWEST = 10_000
@@ -14,16 +14,13 @@ _LOWEST = 10_000
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Tell whether a server could listen on the port now. Raises OSError when the address is not ours to listen on."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
-        return True
+    try:
+        open_listener(host, port).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise
+    return True
 
 
 def free_port() -> int:

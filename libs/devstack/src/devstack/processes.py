@@ -10,12 +10,15 @@ from pathlib import Path
 from devstack.children import Program
 from devstack.ports import free_port, require_free
 from devstack.settings import StackSettings
+from engine_common.listening import reached_at
+from engine_common.secret_files import SUFFIX
 
 # Stopped from the highest to the lowest, each with its patience: 9 s in all, of the 10 that stopping may take.
 SERVERS, DEX, WORKERS, APIS = range(4)
 _PATIENCE_S = {DEX: 1.0, WORKERS: 5.0, APIS: 2.0}
 _DRAIN_S = "3"  # what a worker may go on with its orders for leaves it time to release the rest
-_LOOPBACK = "127.0.0.1"
+# What the stack gives its processes as variables, whether it was given as files or not.
+_GIVEN = ("DATABASE_URL", "REDIS_URL", "DEX_URL", "ENGINE_WALLET_KEY", "MOCK_DEX_ADMIN_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Wiring:
 
 def migration(wiring: Wiring) -> Program:
     """Return the program that brings the schema up to date and ends."""
-    env = {**wiring.environ, "DATABASE_URL": wiring.database_url}
+    env = {**_passed(wiring), "DATABASE_URL": wiring.database_url}
     return Program("migrate", _module("engine_common.migrate"), env)
 
 
@@ -49,43 +52,64 @@ def service_programs(settings: StackSettings, wiring: Wiring) -> list[Program]:
     metrics_ports = _metrics_ports(settings)
     common = {
         "ENGINE_DRAIN_S": _DRAIN_S,
-        **wiring.environ,
+        **_passed(wiring),
         "PYTHONUNBUFFERED": "1",
         "DATABASE_URL": wiring.database_url,
         "REDIS_URL": wiring.redis_url,
         "DEX_URL": wiring.dex_url,
     }
 
-    def service(name: str, module: str, stage: int, port: int | None, **env: str) -> Program:
+    def service(name: str, module: str, stage: int, host: str, port: int | None, **env: str) -> Program:
         metrics_port = metrics_ports()
+        place = reached_at(host)
         return Program(
             name=name,
             argv=_module(module),
             env={**common, "METRICS_PORT": str(metrics_port), **env},
-            ready=_answers_ready(port or metrics_port),
-            address=f"http://{_LOOPBACK}:{port or metrics_port}{'' if port else '/metrics'}",
+            ready=_answers_ready(place, port or metrics_port),
+            address=f"http://{place}:{port or metrics_port}{'' if port else '/metrics'}",
             stage=stage,
             stop_patience_s=_PATIENCE_S[stage],
         )
 
     apis = [
-        service("api" if index == 0 else f"api-{index + 1}", "engine_api", APIS, port, API_PORT=str(port))
+        service(
+            "api" if index == 0 else f"api-{index + 1}", "engine_api", APIS, settings.api_host, port, API_PORT=str(port)
+        )
         for index, port in enumerate(settings.api_ports)
     ]
     dex = service(
         "mockdex",
         "mockdex",
         DEX,
+        settings.mockdex_host,
         settings.mockdex_port,
         MOCKDEX_PORT=str(settings.mockdex_port),
         MOCK_DEX_DATA_DIR=str(wiring.dex_data),
         MOCK_DEX_ADMIN_TOKEN=wiring.admin_token,
     )
     workers = [
-        service(f"worker-{number}", "engine_worker", WORKERS, None, ENGINE_WALLET_KEY=wiring.wallet_key)
+        service(
+            f"worker-{number}",
+            "engine_worker",
+            WORKERS,
+            settings.metrics_host,
+            None,
+            ENGINE_WALLET_KEY=wiring.wallet_key,
+        )
         for number in range(1, settings.workers + 1)
     ]
     return [dex, *workers, *apis]
+
+
+def _numbered(name: str, index: int) -> str:
+    return name if index == 0 else f"{name}-{index + 1}"
+
+
+def _passed(wiring: Wiring) -> dict[str, str]:
+    """Return the environment less the files of what the stack gives itself: both would be refused."""
+    files = {name + SUFFIX for name in _GIVEN}
+    return {name: value for name, value in wiring.environ.items() if name not in files}
 
 
 def _module(name: str) -> list[str]:
@@ -100,17 +124,17 @@ def _metrics_ports(settings: StackSettings) -> Callable[[], int]:
 
     def next_port() -> int:
         port = next(following)
-        require_free(port, "METRICS_PORT")
+        require_free(port, "METRICS_PORT", settings.metrics_host)
         return port
 
     return next_port
 
 
-def _answers_ready(port: int) -> Callable[[int], bool]:
+def _answers_ready(host: str, port: int) -> Callable[[int], bool]:
     def ready(_pid: int) -> bool:
         with (
             suppress(OSError, http.client.HTTPException),
-            closing(http.client.HTTPConnection(_LOOPBACK, port, timeout=1.0)) as connection,
+            closing(http.client.HTTPConnection(host, port, timeout=1.0)) as connection,
         ):
             connection.request("GET", "/readyz")
             return connection.getresponse().status == http.HTTPStatus.OK

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 
 from engine_common.settings import DatabaseUrl, HttpUrl, RedisUrl, Settings
 
 _API_PORT_STEP = 100
 _HIGHEST_PORT = 65535
+_SECRET: JsonDict = {"secret_file": True}
 
 
 class StackSettings(Settings):
@@ -21,12 +23,22 @@ class StackSettings(Settings):
     mockdex_port: int = Field(4000, ge=1, le=_HIGHEST_PORT, description="port of the mock DEX")
     apis: int = Field(1, ge=1, le=50, description="number of api processes")
     workers: int = Field(1, ge=0, le=50, description="number of worker processes")
-    database_url: DatabaseUrl | None = Field(None, description="a PostgreSQL to use instead of starting one")
-    redis_url: RedisUrl | None = Field(None, description="a Redis or Valkey to use instead of starting one")
-    dex_url: HttpUrl | None = Field(None, description="the DEX that workers trade on, instead of the stack's own")
-    mock_dex_admin_token: str | None = Field(None, description="token of the mock DEX's administration")
+    database_url: DatabaseUrl | None = Field(
+        None, description="a PostgreSQL to use instead of starting one", json_schema_extra=_SECRET
+    )
+    redis_url: RedisUrl | None = Field(
+        None, description="a Redis or Valkey to use instead of starting one", json_schema_extra=_SECRET
+    )
+    dex_url: HttpUrl | None = Field(
+        None, description="the DEX that workers trade on, instead of the stack's own", json_schema_extra=_SECRET
+    )
+    mock_dex_admin_token: str | None = Field(
+        None, description="token of the mock DEX's administration", json_schema_extra=_SECRET
+    )
     mock_dex_data_dir: Path | None = Field(None, description="where the mock DEX keeps its ledger")
-    engine_wallet_key: str | None = Field(None, description="signing key of the workers, base58")
+    engine_wallet_key: str | None = Field(
+        None, description="signing key of the workers, base58", json_schema_extra=_SECRET
+    )
 
     @property
     def api_ports(self) -> list[int]:

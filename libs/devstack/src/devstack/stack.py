@@ -16,6 +16,7 @@ from devstack.processes import Wiring
 from devstack.settings import StackSettings
 from devstack.supervision import Supervisor
 from devstack.valkey_server import Cache
+from engine_common.listening import reached_at
 
 _FACTS = ("database-url", "redis-url", "dex-url", "api-url", "admin-token")
 
@@ -34,8 +35,8 @@ class Stack:
         self.watch = self._supervisor.watch
         self.request_stop = self._supervisor.request_stop
         self.hurry = self._supervisor.hurry
-        self.api_url = f"http://127.0.0.1:{settings.api_port}"
-        self.dex_url = f"http://127.0.0.1:{settings.mockdex_port}"
+        self.api_url = f"http://{reached_at(settings.api_host)}:{settings.api_port}"
+        self.dex_url = f"http://{reached_at(settings.mockdex_host)}:{settings.mockdex_port}"
         self.database_url = ""
 
     def up(self) -> None:

@@ -21,6 +21,7 @@ from engine_api.connections.http import HttpConnection
 from engine_api.connections.websocket import SocketConnection
 from engine_api.settings import ApiSettings
 from engine_common import telemetry
+from engine_common.listening import in_url, open_listener
 from engine_common.runtime import prepare_process
 from engine_common.settings import load_or_exit
 
@@ -69,7 +70,8 @@ class Server(uvicorn.Server):
         """Begin to serve."""
         await super().startup(sockets)
         if not self.should_exit:
-            log.info("ready on %s", ", ".join(":".join(map(str, one.getsockname()[:2])) for one in sockets or ()))
+            bound = (one.getsockname()[:2] for one in sockets or ())
+            log.info("ready on %s", ", ".join(f"{in_url(host)}:{port}" for host, port in bound))
 
 
 def make_server(settings: ApiSettings) -> Server:
@@ -100,19 +102,11 @@ def make_server(settings: ApiSettings) -> Server:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return the socket on which the api listens; raise OSError when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio would otherwise not take it for TCP, and delay every answer's second packet.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = open_listener(host, port)
     # Inherited by every connection: a peer that reads no more does not keep its buffers here for ever.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_WITHIN_S * 1000)
     # Inherited too: what a slow reader has not taken yet stays small, and is noticed.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
     return listener
 
 
@@ -123,7 +117,8 @@ def main() -> None:
     try:
         listener = listen(host, port)
     except OSError as error:
-        sys.exit(f"API_HOST, API_PORT: cannot listen on {host}:{port} ({error.strerror}); set them to a free address.")
+        where = f"{in_url(host)}:{port}"
+        sys.exit(f"API_HOST, API_PORT: cannot listen on {where} ({error.strerror}); set them to a free address.")
     telemetry.start("engine-api", settings)
     prepare_process()
     # It has a line for every WebSocket, with the query, and a warning for each malformed request.

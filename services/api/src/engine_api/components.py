@@ -91,7 +91,7 @@ async def assembled(settings: ApiSettings) -> AsyncGenerator[State]:
         health = Health(partial(answering, writing), asking, [writing, reading])
         guarding = await stack.enter_async_context(doors.opened(settings))
         if settings.metrics_port is not None:
-            serving = await probes.serve_probes(settings.metrics_port, health.postgres)
+            serving = await probes.serve_probes(settings.metrics_port, health.postgres, settings.metrics_host)
             stack.push_async_callback(serving.close)
         yield State(
             placement=Placement(

@@ -36,7 +36,11 @@ async def serve(settings: ProcessSettings) -> int:
     measurements.watch(exchange.chain)
     token = settings.mock_dex_admin_token
     server = make_service(exchange, token.get_secret_value() if token else None)
-    probes = await serve_probes(settings.metrics_port, exchange.ready) if settings.metrics_port else None
+    probes = (
+        await serve_probes(settings.metrics_port, exchange.ready, settings.metrics_host)
+        if settings.metrics_port
+        else None
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     serving.add_done_callback(lambda _: stopping.set())
     host, port = listener.getsockname()[:2]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from engine_common.listening import in_url, open_listener
 from mockdex.answers import HANG_UP, Answer
 from mockdex.latency import Latency
 from mockdex.spans import begin_answer, end_answer
@@ -147,15 +148,14 @@ class Server(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """Bind the port; raise PortTaken with a sentence that names the variable to change."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        listener = open_listener(host, port)
     except OSError as error:
-        listener.close()
-        raise PortTaken(f"MOCKDEX_PORT: cannot listen on {host}:{port} ({error.strerror}); set another one.") from None
+        where = f"{in_url(host)}:{port}"
+        raise PortTaken(
+            f"MOCKDEX_HOST, MOCKDEX_PORT: cannot listen on {where} ({error.strerror}); set them to a free address."
+        ) from None
+    listener.listen(_BACKLOG)
     return listener
 
 

@@ -32,7 +32,9 @@ class ProcessSettings(Settings):
         None, description="directory of the chain, which survives restarts; unset: a temporary one"
     )
     mock_dex_admin_token: SecretStr | None = Field(
-        None, description="bearer token of `/admin`; unset: there is no `/admin`; refused in production"
+        None,
+        description="bearer token of `/admin`; unset: there is no `/admin`; refused in production",
+        json_schema_extra={"secret_file": True},
     )
     mock_dex_block_ms: int = Field(400, ge=1, le=3_600_000, description="ms from block to block")
     mock_dex_valid_blocks: int = Field(

@@ -108,7 +108,9 @@ class WorkerProcess:
         """
         measurements.begin_at_zero()
         if self._settings.metrics_port is not None:
-            self._probes = await probes.serve_probes(self._settings.metrics_port, self._ready)
+            self._probes = await probes.serve_probes(
+                self._settings.metrics_port, self._ready, self._settings.metrics_host
+            )
         measurements.observe_in_flight(lambda: self._engine.in_flight)
         measurements.observe_ready(lambda: self._beating)
         await self._pool.open()

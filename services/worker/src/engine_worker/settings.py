@@ -11,15 +11,17 @@ class WorkerSettings(BackendSettings):
     dex_url: HttpUrl = Field(
         default="http://127.0.0.1:4000",
         description="venues and chain, as a URL",
-        json_schema_extra={"required_in_production": True},
+        json_schema_extra={"required_in_production": True, "secret_file": True},
     )
     dex_fallback_url: HttpUrl | None = Field(
         default=None,
         description="a second node, as a URL, that is asked for a landed transaction that the first one does not show; "
         "it should keep the whole history",
+        json_schema_extra={"secret_file": True},
     )
     engine_wallet_key: SecretStr = Field(
-        description="signing key of the engine's wallet: a base58 keypair of 64 bytes, as Solana's tools write it"
+        description="signing key of the engine's wallet: a base58 keypair of 64 bytes, as Solana's tools write it",
+        json_schema_extra={"secret_file": True},
     )
     engine_max_in_flight: int = Field(
         default=1000, ge=1, le=100_000, description="orders that one worker process carries at once"

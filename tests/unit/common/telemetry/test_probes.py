@@ -89,8 +89,8 @@ async def test_a_taken_port_is_one_sentence_that_names_the_variable() -> None:
         with pytest.raises(PortTaken) as raised:
             await serve_probes(port, all_up, host="127.0.0.1")
     assert str(raised.value) == (
-        f"METRICS_PORT: cannot listen on 127.0.0.1:{port} (Address already in use); "
-        "set METRICS_PORT to a free port, or unset it to serve no probes."
+        f"METRICS_HOST, METRICS_PORT: cannot listen on 127.0.0.1:{port} (Address already in use); "
+        "set them to a free address, or unset METRICS_PORT to serve no probes."
     )
 
 

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 def start(service: str, settings: Settings) -> None:
-    """Configure logs, traces and metrics: once, in the process that does the work, not before a fork."""
+    """Configure logs, traces and metrics: once, in the process that does the work, not before a fork.
+
+    Ends the process with a sentence when OTEL_EXPORTER_OTLP_HEADERS_FILE cannot be used.
+    """
+    otlp.read_headers_file()
     logs.configure(service, settings.log_level, settings.log_format)
     tracing.configure(service)
     metrics.configure(service, prometheus=settings.metrics_port is not None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from opentelemetry import trace
 
 from engine_common import __version__
+from engine_common.secret_files import read_secret_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FLUSH_SECONDS = 3.0
+_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 _log = logging.getLogger(__name__)
 
@@ -117,3 +120,14 @@ def _started(signal: Literal["traces", "metrics"], start: Callable[[], T]) -> T 
 
 def _variable(name: str) -> str:
     return os.environ.get(name, "").strip().lower()
+
+
+def read_headers_file() -> None:
+    """Let the exporters find the headers, a token most often, that OTEL_EXPORTER_OTLP_HEADERS_FILE holds.
+
+    Exits with a sentence when the file cannot be used, or the variable itself is set as well.
+    """
+    values, problems = read_secret_files([_HEADERS], os.environ)
+    if problems:
+        sys.exit(problems[0])
+    os.environ.update(values)

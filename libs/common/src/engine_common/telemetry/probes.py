@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine_common.listening import in_url, open_listener
 from engine_common.supervision import supervised
 from engine_common.telemetry import metrics
 from engine_common.telemetry.logs import log
@@ -31,7 +32,7 @@ class PortTaken(OSError):
 async def serve_probes(
     port: int,
     ready: Callable[[], Awaitable[dict[str, str]]],
-    host: str = "0.0.0.0",  # noqa: S104 - the kubelet and Prometheus ask from outside the pod
+    host: str,
 ) -> ProbeServer:
     """Serve /livez, /readyz and /metrics from the running event loop until the returned handle is closed.
 
@@ -101,16 +102,13 @@ async def _answer(ready: Callable[[], Awaitable[dict[str, str]]]) -> dict[str, s
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen()
+        listener = open_listener(host, port)
     except OSError as error:
-        listener.close()
         raise PortTaken(
-            f"METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); "
-            "set METRICS_PORT to a free port, or unset it to serve no probes."
+            f"METRICS_HOST, METRICS_PORT: cannot listen on {in_url(host)}:{port} ({error.strerror}); "
+            "set them to a free address, or unset METRICS_PORT to serve no probes."
         ) from None
+    listener.listen()
     listener.setblocking(False)
     return listener
