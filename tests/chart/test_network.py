@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from chart.rendering import Manifest, component, containers, environment, find, of_kind, pod_templates, render
-from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, merged
+from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, FILES, PRODUCTION, merged
 
 pytestmark = pytest.mark.helm
 
@@ -63,7 +63,7 @@ def edges_of_policies(manifests: list[Manifest]) -> set[Edge]:
     }
 
 
-@pytest.mark.parametrize("values", [DEVELOPMENT, EVERYTHING, PRODUCTION])
+@pytest.mark.parametrize("values", [DEVELOPMENT, EVERYTHING, PRODUCTION, FILES])
 def test_the_edges_that_settings_name_are_open_and_no_others(values: dict[str, object]) -> None:
     manifests = render(values)
     assert edges_of_policies(manifests) == edges_of_settings(manifests)

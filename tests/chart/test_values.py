@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from chart.rendering import CHART, HELM, Refused, Values, notes, render, rendered_release, rendered_text
-from chart.value_sets import BARE, DEVELOPMENT, EVERYTHING, PRODUCTION, at, merged
+from chart.value_sets import DEVELOPMENT, EVERYTHING, PRODUCTION, SETS, at, merged
 from engine_api.routes.table import ROUTES
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -292,7 +292,7 @@ def test_numbers_reach_the_processes_as_people_write_them() -> None:
 
 
 @pytest.mark.helm
-@pytest.mark.parametrize("values", [DEVELOPMENT, EVERYTHING, BARE, PRODUCTION])
+@pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
 def test_helms_own_lint_has_nothing_to_say(values: Values) -> None:
     assert HELM is not None
     done = subprocess.run(

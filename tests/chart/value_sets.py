@@ -36,8 +36,6 @@ BARE: Values = {
 
 PRODUCTION: Values = yaml.safe_load((CHART / "examples/production.yaml").read_text())
 
-SETS = {"development": DEVELOPMENT, "everything": EVERYTHING, "bare": BARE, "production": PRODUCTION}
-
 
 def merged(base: Values, change: Values) -> Values:
     """Return the base with the change laid over it."""
@@ -52,3 +50,8 @@ def at(path: str, value: Any) -> Values:
     """Return values with one value set, by its dotted path."""
     head, _, rest = path.partition(".")
     return {head: at(rest, value) if rest else value}
+
+
+FILES: Values = merged(EVERYTHING, {"secretsAsFiles": True})
+
+SETS = {"development": DEVELOPMENT, "everything": EVERYTHING, "bare": BARE, "production": PRODUCTION, "files": FILES}
