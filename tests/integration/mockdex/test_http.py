@@ -235,5 +235,5 @@ async def test_nothing_but_what_is_due_wakes_the_chain():
 
 
 async def test_a_taken_port_is_named_with_its_variable(port):
-    with pytest.raises(PortTaken, match=rf"^MOCKDEX_PORT: cannot listen on 127.0.0.1:{port} "):
+    with pytest.raises(PortTaken, match=rf"^MOCKDEX_HOST, MOCKDEX_PORT: cannot listen on 127.0.0.1:{port} "):
         listen("127.0.0.1", port)

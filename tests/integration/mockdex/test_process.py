@@ -163,7 +163,7 @@ async def test_what_it_cannot_start_with_is_one_sentence(start):
         taken.listen()
         port = str(taken.getsockname()[1])
         for variables, sentence in (
-            ({"MOCKDEX_PORT": port}, f"MOCKDEX_PORT: cannot listen on 127.0.0.1:{port}"),
+            ({"MOCKDEX_PORT": port}, f"MOCKDEX_HOST, MOCKDEX_PORT: cannot listen on 127.0.0.1:{port}"),
             ({"MOCK_DEX_FAILURE_RATE": "often"}, "MOCK_DEX_FAILURE_RATE must be a number"),
             ({"ENV": "production", "MOCK_DEX_ADMIN_TOKEN": "t"}, "MOCK_DEX_ADMIN_TOKEN must not be set when ENV=produ"),
         ):

@@ -73,9 +73,7 @@ def service_programs(settings: StackSettings, wiring: Wiring) -> list[Program]:
         )
 
     apis = [
-        service(
-            "api" if index == 0 else f"api-{index + 1}", "engine_api", APIS, settings.api_host, port, API_PORT=str(port)
-        )
+        service(_numbered("api", index), "engine_api", APIS, settings.api_host, port, API_PORT=str(port))
         for index, port in enumerate(settings.api_ports)
     ]
     dex = service(
@@ -134,7 +132,7 @@ def _answers_ready(host: str, port: int) -> Callable[[int], bool]:
     def ready(_pid: int) -> bool:
         with (
             suppress(OSError, http.client.HTTPException),
-            closing(http.client.HTTPConnection(host, port, timeout=1.0)) as connection,
+            closing(http.client.HTTPConnection(host.strip("[]"), port, timeout=1.0)) as connection,
         ):
             connection.request("GET", "/readyz")
             return connection.getresponse().status == http.HTTPStatus.OK
