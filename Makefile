@@ -36,11 +36,11 @@ up: install  ## Run the whole system on this machine until Ctrl-C
 demo: install  ## Show the whole system at work in a minute, on free ports, and clean up
 	@exec $(BIN)/python -m devstack demo
 
-audit: install  ## Compare the running system's orders with the chain's ledger (SETTLED=1: and none may be unfinished)
-	@exec $(BIN)/python -m devstack audit $(if $(SETTLED),--settled)
+audit: install  ## Compare orders with the chain's ledger (SETTLED=1: and none may be unfinished; KUBERNETES=1: those of a release)
+	@$(if $(KUBERNETES),PYTHONPATH=deploy/kind) exec $(BIN)/python -m $(if $(KUBERNETES),kindstack,devstack) audit $(if $(SETTLED),--settled)
 
-reconcile: install  ## After a restore: what the ledger makes of unfinished orders (APPLY=1: and end them by it)
-	@exec $(BIN)/python -m devstack reconcile $(if $(APPLY),--apply)
+reconcile: install  ## After a restore: what the ledger makes of unfinished orders (APPLY=1: and end them by it; KUBERNETES=1: of a release)
+	@$(if $(KUBERNETES),PYTHONPATH=deploy/kind) exec $(BIN)/python -m $(if $(KUBERNETES),kindstack,devstack) reconcile $(if $(APPLY),--apply)
 
 clean: install  ## Remove the data and logs of `make up`
 	@exec $(BIN)/python -m devstack clean

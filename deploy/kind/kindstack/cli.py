@@ -1,10 +1,10 @@
-"""The commands: `python -m kindstack up | deploy | down`."""
+"""The commands: `python -m kindstack up | deploy | audit | reconcile | down`."""
 
 import asyncio
 import sys
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,8 +14,9 @@ from engine_common.settings import load_or_exit
 from kindstack import checks
 from kindstack.cluster import KindCluster
 from kindstack.deploying import deploy_to_current_context
+from kindstack.operating import devstack_on_release
 from kindstack.progress import Steps
-from kindstack.settings import KindSettings
+from kindstack.settings import DeploySettings, KindSettings
 from kindstack.standing_up import VALUES, StandingUp
 
 app = typer.Typer(help="The order engine on Kubernetes.", add_completion=False, no_args_is_help=True)
@@ -51,6 +52,18 @@ def deploy() -> None:
 
 
 @app.command()
+def audit(settled: Annotated[bool, typer.Option("--settled")] = False) -> None:
+    """Compare the orders of the release with the ledger, in the cluster that kubectl points at."""
+    _on_release("audit", *(["--settled"] if settled else []))
+
+
+@app.command()
+def reconcile(apply: Annotated[bool, typer.Option("--apply")] = False) -> None:
+    """End the unfinished orders of the release's restored database by the ledger."""
+    _on_release("reconcile", *(["--apply"] if apply else []))
+
+
+@app.command()
 def down() -> None:
     """Remove the kind cluster with everything in it."""
     cluster = KindCluster(load_or_exit(KindSettings))
@@ -67,6 +80,14 @@ def down() -> None:
 
     with Steps(_console()) as steps:
         _complete(work(steps))
+
+
+def _on_release(*arguments: str) -> None:
+    settings = load_or_exit(DeploySettings)
+    try:
+        raise typer.Exit(asyncio.run(devstack_on_release(settings, arguments)))
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def main() -> None:

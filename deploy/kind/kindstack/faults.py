@@ -8,6 +8,8 @@ StackError (of devstack, which also has ToolMissing, PortTaken, DiskFull and Ord
 ├── ContextUnusable    kubectl's context is missing, or its cluster does not answer
 ├── ImageMissing       an image that should be loaded is not there
 ├── SecretUnusable     the Secret lacks a key, or is gone while volumes that need it are there
+├── ReleaseMissing     the release does not have what a command needs of it
+├── ForwardFailed      kubectl forwards no port
 ├── ReleaseBusy        another helm is at work on the release, or was killed at it
 ├── RolloutFailed      pods do not become ready; a sentence for each kind of trouble
 └── TraceIncomplete    an order's trace did not come together in Jaeger
@@ -52,6 +54,14 @@ class ImageMissing(StackError):
 
 class SecretUnusable(StackError):
     """The Secret of the release cannot be used or made."""
+
+
+class ReleaseMissing(StackError):
+    """The release, or a part of it that a command needs, is not there."""
+
+
+class ForwardFailed(StackError):
+    """A port of the cluster could not be forwarded."""
 
 
 class ReleaseBusy(StackError):
