@@ -1,6 +1,7 @@
 """One trace an order, across the three services: asserted on spans that really arrived at an OTLP receiver."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import requests
+import websockets
+from requests.adapters import HTTPAdapter
 
 from devstack.otlp_sink import OtlpSink, Span
 from support.running_stack import RunningStack, eventually, running_stack
@@ -145,3 +149,51 @@ def test_metrics_of_every_service_arrive_at_the_receiver(traced: tuple[RunningSt
         "engine.worker.ready",
     }
     eventually(lambda: expected <= sink.metrics, within_s=20)
+
+
+_CLIENT = "127.0.0.3"
+_AGENT, _QUERY = "planted-agent", "planted-query"
+
+
+def _use_the_api_from_the_clients_address(stack: RunningStack) -> None:
+    """Succeed and fail, by REST and by WebSocket, from an address that nothing else has here."""
+
+    class FromClient(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, **options, source_address=(_CLIENT, 0))
+
+    async def socket(path: str) -> None:
+        url = stack.api_url.replace("http://", "ws://") + path
+        options: dict[str, Any] = {"local_addr": (_CLIENT, 0), "user_agent_header": _AGENT}
+        async with websockets.connect(url, **options) as connection:
+            with contextlib.suppress(websockets.ConnectionClosed):
+                while True:
+                    await asyncio.wait_for(connection.recv(), 20)
+
+    order = {"tokenIn": "SOL", "tokenOut": "USDC", "amountIn": "1.5"}
+    with requests.Session() as session:
+        session.mount("http://", FromClient())
+        session.headers["user-agent"] = _AGENT
+        answer = session.post(f"{stack.api_url}/api/orders/execute", json=order, timeout=30)
+        assert answer.status_code == 202
+        order_id = answer.json()["orderId"]
+        assert session.get(f"{stack.api_url}/api/orders?wallet={_QUERY}", timeout=30).status_code == 200
+        for path in ("/api/orders", "/api/orders/none", "/none"):
+            assert session.get(f"{stack.api_url}{path}?x={_QUERY}", timeout=30).status_code in (404, 422)
+        assert session.post(f"{stack.api_url}/api/orders?x={_QUERY}", json={}, timeout=30).status_code == 422
+    asyncio.run(socket(f"/ws/orders/{order_id}"))
+    asyncio.run(socket(f"/ws/orders/none?x={_QUERY}"))
+
+
+def test_no_span_of_any_service_holds_a_clients_address_agent_or_query(traced: tuple[RunningStack, OtlpSink]) -> None:
+    """SECURITY.md says so; over every attribute of every span, of answers that succeed and that fail."""
+    stack, sink = traced
+    before = len(sink.spans)
+    _use_the_api_from_the_clients_address(stack)
+    asked = {"POST /api/orders/execute", "GET /api/orders", "GET", "POST /api/orders", "/ws/orders/{id:segment}"}
+    eventually(lambda: asked <= {span.name for span in sink.spans[before:] if span.service == "engine-api"})
+
+    held = {(span.name, key, str(value)) for span in sink.spans for key, value in span.attributes.items()}
+    assert {each for each in held if any(planted in each[2] for planted in (_CLIENT, _AGENT, _QUERY))} == set()
+    named = {key for _, key, _ in held}
+    assert not named & {"client.address", "network.peer.address", "net.peer.ip", "user_agent.original", "url.query"}

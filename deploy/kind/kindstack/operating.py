@@ -95,7 +95,7 @@ async def _service(kubectl: Kubectl, settings: DeploySettings, component: str) -
         raise ReleaseMissing(
             f"Release {settings.release} in namespace {settings.namespace} has no service of {component}: "
             "set RELEASE and NAMESPACE to those of a release with it, "
-            "or run make audit without KUBERNETES, with DATABASE_URL and DEX_URL."
+            "or run this without KUBERNETES, with DATABASE_URL and DEX_URL."
         )
     return text(found[0], "metadata", "name")
 
