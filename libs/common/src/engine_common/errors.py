@@ -33,7 +33,7 @@ class EngineError(Exception):
 
 
 class Unreachable(EngineError):
-    """A venue or the chain gave no usable answer; whatever was asked for is undecided.
+    """A venue or the chain gave no usable answer; the outcome of the request is unknown.
 
     `retry_after_s`: how long it asked to be left alone, if it did.
     """
@@ -104,7 +104,7 @@ class TransactionExpired(Verdict):
 
 
 class UnexpectedError(Verdict):
-    """A handler failed in a way nobody foresaw, before anything was sent."""
+    """A handler failed unexpectedly, before anything was sent."""
 
     code = "unexpected_error"
     retryable = True

@@ -23,7 +23,7 @@ async def supervised(work: Coroutine[Any, Any, None], name: str, *, until: Calla
     """Do the work, which may return only once `until` is true; otherwise end the process as `supervise` says."""
     try:
         await work
-    except Exception:  # noqa: BLE001 - whatever it is, the task is dead
+    except Exception:  # noqa: BLE001 - any error has ended the task
         log.critical("background_task.failed", task=name, action="the process ends, to be started again", exc_info=True)
     else:
         if until():

@@ -38,8 +38,8 @@ class _Shared:
 class Health:
     """Asks the dependencies how they are; says "up" or "down" of each, and why PostgreSQL is down.
 
-    PostgreSQL is up when this version's schema is there and takes writes. `pools` are connected anew when it does not:
-    the name of the host may lead to another server by now.
+    PostgreSQL is up when this version's schema is there and takes writes. `pools` reconnect when it does not:
+    the host name may resolve to another server by now.
     """
 
     def __init__(self, lend: Lend, client: "redis.Redis", pools: Sequence[Pool] = ()) -> None:

@@ -47,7 +47,7 @@ def _is_poisoned(error: Exception) -> bool:
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
-    """An item and whoever waits for its result.
+    """An item and the future of its result.
 
     `sent`: a statement with it may have been carried out; `undecided`: that of an earlier sending is not known either.
     """
@@ -154,7 +154,7 @@ class GroupCommit(Generic[Item, Result]):
                         await self._flush(connection, batch)
                         if metrics.enabled():
                             _commit_duration.record(time.perf_counter() - began, {"kind": self._name})
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of any error, or it would wait for ever
+        except Exception as error:  # noqa: BLE001 - every waiting caller must get the error, or it would never return
             if isinstance(error, TurnedReadOnly):
                 # Stored nothing this time; what an earlier sending did is as unknown as it was.
                 for entry in batch:

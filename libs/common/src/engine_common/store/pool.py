@@ -106,8 +106,8 @@ async def answering(
     """Lend a connection that ends under its user, who then gets OperationalError, when no answer comes in time.
 
     Both times begin when it is asked for. Raises psycopg_pool.PoolTimeout when there is none to lend for
-    `lent_within_s`, and TurnedReadOnly in place of the server's own error: the whole pool is connected anew, since the
-    name of the host may lead to another server by now.
+    `lent_within_s`, and TurnedReadOnly in place of the server's own error: the whole pool reconnects, since the host
+    name may resolve to another server by now.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -61,7 +61,7 @@ class ProbeServer:
         await self._task
 
     async def _serve(self, listener: socket.socket) -> None:
-        """Serve until closed; without probes nobody would see that the process is well, or is not."""
+        """Serve until closed; the kubelet judges the process by its probes alone, so their end is its end."""
         await supervised(self._server.serve(sockets=[listener]), "probes", until=lambda: self._stopping)
 
 
