@@ -59,6 +59,21 @@ async def test_every_request_leaves_one_line_that_names_its_order_and_no_secret(
         assert hidden not in json.dumps(requests)
 
 
+async def test_an_order_that_its_client_cancels_leaves_the_line_of_its_end(
+    shared_database_url: str, redis_url: str
+) -> None:
+    """No worker says it: the api ended the order. A second request finds it cancelled and logs no second end."""
+    async with process(environment(shared_database_url, redis_url)) as running:
+        order_id = (await running.api.post("/api/orders", BODY)).json["orderId"]
+        for _ in range(2):
+            assert (await running.api.post(f"/api/orders/{order_id}/cancel")).status == 200
+        running.terminate()
+        _, log = await running.ended()
+    (end,) = lines_of(log, "order.cancelled")
+    assert (end["order_id"], end["source"], end["attempt"], end["level"]) == (order_id, "pending", 1, "info")
+    assert end["total_s"] >= 0
+
+
 async def test_a_socket_leaves_a_line_when_it_opens_and_one_when_it_closes(
     shared_database_url: str, redis_url: str, wallet: str
 ) -> None:

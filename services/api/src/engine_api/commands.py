@@ -17,6 +17,7 @@ from engine_common.store.door import Move, Moved
 from engine_common.store.group_commit import GroupCommit
 from engine_common.store.pool import TROUBLE
 from engine_common.telemetry import tracing
+from engine_common.telemetry.logs import log
 from engine_common.telemetry.tracing import TraceContext
 from engine_common.transitions import Status
 
@@ -95,6 +96,10 @@ class Commands:
             self._enqueuer.enqueue(order.id, tracing.current() or TraceContext.new())
         elif moved.status is Status.CANCELLED and move.note is None:
             measurements.count_cancelled()
+            total_s = round((moved.at - order.created_at).total_seconds(), 3)
+            log.info("order.cancelled", source=order.status, attempt=order.attempt, total_s=total_s)
+        elif move.note is not None:
+            log.info("order.cancel_requested", status=order.status, attempt=order.attempt)
         self._publisher.publish(move.event(moved), order.account, order.user_wallet)
         if move.note is not None:
             return replace(order, version=moved.version, cancel_requested_at=moved.at, updated_at=moved.at)
