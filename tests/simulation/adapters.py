@@ -12,7 +12,7 @@ from engine_common.store import statements
 from engine_worker.ports import Blockhash, Height, Quote, QuoteRequest, SendAnswer, Statuses
 from simulation.model_chain import read_transaction
 from simulation.model_connection import ModelCursor
-from simulation.model_database import Parameters
+from simulation.model_tables import Parameters
 from simulation.wire import Wire
 
 _CALLS = {

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from simulation.model_database import ModelDatabase, Parameters
+from simulation.model_database import ModelDatabase
+from simulation.model_tables import Parameters
 
 
 class ModelCursor:

@@ -1,7 +1,6 @@
 """What the statements of `engine_common.store` do to the tables, in memory; `test_model_database.py` compares."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,91 +8,14 @@ from uuid import UUID
 import orjson
 from psycopg import errors
 
-from engine_common.orders import Order
 from engine_common.store import statements
-
-Parameters = Mapping[str, Any]
+from simulation.model_tables import AttemptRow, EventRow, OrderRow, Parameters, minimum_in_force
 
 _OVERDUE = timedelta(seconds=1)
 _FORGOTTEN = timedelta(hours=1)
 _LONGEST_DELAY = timedelta(seconds=80)
 _FINISHED = ("confirmed", "failed", "cancelled")
 _NOTES = ("cancel_requested", "landed")
-
-
-@dataclass(slots=True)
-class OrderRow:
-    """A row of `orders`."""
-
-    id: UUID
-    account: str
-    type: str
-    token_in: str
-    token_out: str
-    amount_in: int
-    slippage_bps: int | None
-    min_amount_out: int | None
-    user_wallet: str
-    status: str
-    traceparent: str
-    fingerprint: bytes
-    idempotency_key: str | None
-    state_since: datetime
-    created_at: datetime
-    updated_at: datetime
-    queued_at: datetime | None
-    version: int = 1
-    attempt: int = 1
-    venue: str | None = None
-    pool: str | None = None
-    routing: str | None = None
-    effective_min_amount_out: int | None = None
-    amount_out: int | None = None
-    tx_hash: str | None = None
-    error_code: str | None = None
-    error_reason: str | None = None
-    worker_id: UUID | None = None
-    lease_epoch: int = 0
-    not_before: datetime | None = None
-    cancel_requested_at: datetime | None = None
-    landed_at: datetime | None = None
-    finished_at: datetime | None = None
-
-    def columns(self) -> tuple[Any, ...]:
-        """Return the columns of engine_common.orders.Order."""
-        return tuple(getattr(self, name) for name in _ORDER_COLUMNS)
-
-
-_ORDER_COLUMNS = [column.name for column in fields(Order)]
-
-
-@dataclass(slots=True)
-class EventRow:
-    """A row of `order_events`."""
-
-    order_id: UUID
-    seq: int
-    type: str
-    status: str
-    previous_status: str | None
-    attempt: int
-    at: datetime
-    data: Any
-
-
-@dataclass(slots=True)
-class AttemptRow:
-    """A row of `attempts`."""
-
-    order_id: UUID
-    attempt: int
-    signature: str | None
-    signed_transaction: bytes | None
-    last_valid_block_height: int | None
-    min_amount_out: int | None
-    signer: str | None = None
-    outcome: str | None = None
-    reason: str | None = None
 
 
 class ModelDatabase:
@@ -229,7 +151,7 @@ class ModelDatabase:
     def _check_order(self, row: OrderRow, move: Parameters) -> None:
         """Refuse what the CHECKs on `orders` refuse."""
         target = move["target"]
-        minimum = _minimum(row, move)
+        minimum = minimum_in_force(row, move)
         paid = move.get("amount_out")
         signature = move.get("signature") or row.tx_hash
         if (
@@ -245,7 +167,7 @@ class ModelDatabase:
         """Refuse what `attempts` refuses: its keys, its CHECKs and its trigger."""
         signature = move.get("signature")
         if move["target"] == "submitted" and not move["noted"]:
-            if _minimum(row, move) is None:
+            if minimum_in_force(row, move) is None:
                 raise errors.CheckViolation(f"attempt {move['attempt']} of order {row.id} has no minimum output")
             known = signature in self.signatures or signature in signing
             if known or (row.id, move["attempt"]) in self.attempts:
@@ -268,7 +190,7 @@ class ModelDatabase:
         row.pool = None if retrying else move.get("pool") or row.pool
         row.routing = None if retrying else move.get("routing") or row.routing
         row.tx_hash = None if retrying else move.get("signature") or row.tx_hash
-        row.effective_min_amount_out = _minimum(row, move)
+        row.effective_min_amount_out = minimum_in_force(row, move)
         row.amount_out = move.get("amount_out")
         row.error_code, row.error_reason = move.get("error_code"), move.get("error_reason")
         delay_ms = move.get("delay_ms")
@@ -391,12 +313,6 @@ def _rows(
         return rows, len(rows)
 
     return execute
-
-
-def _minimum(row: OrderRow, move: Parameters) -> int | None:
-    """Return the minimum output that is in force after the move."""
-    kept = row.effective_min_amount_out
-    return move.get("effective_min_amount_out") if kept is None else kept
 
 
 def _bytes(text: str) -> bytes:

@@ -20,7 +20,7 @@ from engine_worker.confirmation import Confirmations
 from engine_worker.execution import Execution
 from engine_worker.handlers import HANDLERS, Tools, confirm, route
 from engine_worker.ports import Blockhash, Chain, Height, SendAnswer, Statuses
-from simulation.model_database import OrderRow, Parameters
+from simulation.model_tables import OrderRow, Parameters
 from simulation.observed_database import ObservedDatabase
 from simulation.worker import Make
 

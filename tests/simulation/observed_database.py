@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engine_common.transitions import TERMINAL
-from simulation.model_database import ModelDatabase, OrderRow, Parameters
+from simulation.model_database import ModelDatabase
+from simulation.model_tables import OrderRow, Parameters
 from simulation.wire import moment
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine_common.tokens import TOKENS
 from engine_common.transitions import TRANSITIONS, Status, is_retry
 from simulation.model_chain import Accepted
-from simulation.model_database import OrderRow
+from simulation.model_tables import OrderRow
 
 if TYPE_CHECKING:
     from simulation.world import World

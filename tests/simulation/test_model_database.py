@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from engine_common.store.pool import Connection, open_pool
-from simulation.model_database import ModelDatabase, OrderRow, Parameters
+from simulation.model_database import ModelDatabase
+from simulation.model_tables import OrderRow, Parameters
 from simulation.store_machine import StoreMachine
 
 # For a longer search: SIMULATION_STORE_EXAMPLES=2000 make test ARGS=tests/simulation/test_model_database.py

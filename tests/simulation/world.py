@@ -16,7 +16,7 @@ from simulation.client import Client
 from simulation.faults import CallKey, Faults
 from simulation.model_chain import ModelChain, Swap
 from simulation.model_connection import ModelConnection
-from simulation.model_database import OrderRow
+from simulation.model_tables import OrderRow
 from simulation.oracle import Violation, judge
 from simulation.plan import Blow, Plan, PlannedOrder, Service
 from simulation.wire import Wire, describe
