@@ -1,5 +1,6 @@
 """How often the pending orders of an account are counted, and what happens when they cannot be."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,6 +23,8 @@ class Orders:
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[Any]:
         if self.away:
+            self.counts += 1
+            await asyncio.sleep(0.01)
             raise psycopg.OperationalError("PostgreSQL is away")
         yield self
 
@@ -84,3 +87,43 @@ async def test_an_order_that_could_not_be_stored_gives_its_room_back_with_the_ne
     await take(limit, orders, 5)
     with pytest.raises(Refusal):
         await take(limit, orders)
+
+
+async def test_orders_that_no_process_has_stored_yet_exceed_the_bound_by_a_share_at_most() -> None:
+    """A process cannot count what another one is storing: each has at most a share of orders in that state."""
+    bound, share = 60, 50
+    orders, stored = Orders(), asyncio.Event()
+
+    async def take_slowly(limit: PendingLimit) -> None:
+        async with limit.admitting("a"):
+            await stored.wait()
+            orders.pending += 1
+
+    limits = [PendingLimit(orders.lend, bound) for _ in range(3)]
+    requests = [asyncio.create_task(take_slowly(limit)) for _ in range(200) for limit in limits]
+    await asyncio.sleep(0.05)
+    stored.set()
+    answers = await asyncio.gather(*requests, return_exceptions=True)
+    assert bound <= orders.pending <= bound + (len(limits) - 1) * share
+    assert {type(answer) for answer in answers} == {type(None), Refusal}
+
+
+async def test_requests_that_wait_together_wait_for_one_count_while_postgresql_is_unavailable() -> None:
+    """One after the other, the last of 50 would wait for 50 time-outs."""
+    orders = Orders()
+    orders.away = True
+    limit = PendingLimit(orders.lend, 5)
+    answers = await asyncio.gather(*(take(limit, orders) for _ in range(50)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {psycopg.OperationalError}
+    assert orders.counts == 1
+
+
+async def test_a_request_whose_client_leaves_does_not_end_the_count_of_the_others() -> None:
+    """They share it."""
+    orders = Orders()
+    limit = PendingLimit(orders.lend, 5)
+    leaving, staying = asyncio.create_task(take(limit, orders)), asyncio.create_task(take(limit, orders))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await staying
+    assert (orders.pending, orders.counts) == (1, 1)

@@ -28,7 +28,17 @@ class _Account:
     counted_at: float = -math.inf
     under_way: int = 0
     full: bool = False
-    counting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    counting: asyncio.Task[None] | None = None
+    none_under_way: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.none_under_way.set()
+
+    def finish_counting(self, counting: asyncio.Task[None]) -> None:
+        """Let the next request start a new count; the error of this one is for those that waited."""
+        self.counting = None
+        if not counting.cancelled():
+            counting.exception()
 
 
 class PendingLimit:
@@ -36,7 +46,8 @@ class PendingLimit:
 
     The account's orders are counted when the share of the room that the last count gave is used up, at the latest after
     a second: not for each request. One process alone keeps the bound exactly. Each further one may exceed it by 50
-    orders, because it does not see for a second what the others store.
+    orders, because a count misses what others have admitted and not stored yet. That is a share for each process: it
+    counts again only when everything that it admitted is stored or has failed.
     """
 
     def __init__(self, lend: Lend, bound: int) -> None:
@@ -48,29 +59,35 @@ class PendingLimit:
     async def admitting(self, account: str) -> AsyncGenerator[None]:
         """Take one more pending order, which is being stored meanwhile. Raises Refusal, and what counting raises."""
         known = self._accounts.setdefault(account, _Account())
-        while not self._has_room(known):
-            async with known.counting:
-                if self._has_room(known):  # another request has counted meanwhile
-                    break
-                if known.full and _is_recent(known):
-                    raise self._refusal(account)
-                await self._count(account, known)
+        while not (known.room > 0 and _is_recent(known)):
+            if known.full and _is_recent(known):
+                raise self._refusal(account)
+            await self._share_count(account, known)
         known.room -= 1
         known.under_way += 1
+        known.none_under_way.clear()
         try:
             yield
         finally:
             known.under_way -= 1
+            if known.under_way == 0:
+                known.none_under_way.set()
 
-    def _has_room(self, known: _Account) -> bool:
-        return known.room > 0 and _is_recent(known)
+    async def _share_count(self, account: str, known: _Account) -> None:
+        """Wait for the count that is running, or for a new one. All that wait get its error, if it has one.
+
+        One after the other, each would wait for a time-out of its own while PostgreSQL does not answer.
+        """
+        if known.counting is None:
+            known.counting = asyncio.create_task(self._count(account, known))
+            known.counting.add_done_callback(known.finish_counting)
+        await asyncio.shield(known.counting)  # a client that leaves does not end the others' count
 
     async def _count(self, account: str, known: _Account) -> None:
-        # What is being stored right now may be in the count or not: it is added, so that the bound holds.
-        under_way = known.under_way
+        await known.none_under_way.wait()
         async with self._lend() as connection:
             counted = await reading.count_pending(connection, account, at_most=self._bound)
-        room = max(self._bound - counted - under_way, 0)
+        room = max(self._bound - counted, 0)
         known.room = min(room, max(room // _SHARES, _LEAST_SHARE))
         known.full = room == 0
         known.counted_at = asyncio.get_running_loop().time()
